@@ -1,0 +1,68 @@
+//! Repository chores: `cargo xtask <command>`.
+//!
+//! Nothing here is part of a node. Commands that read are safe at any time; `codegen` and `fix`
+//! write into the working tree.
+
+mod cargo;
+mod check_deps;
+mod codegen;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "xtask", about = "Code generation and repository checks")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Compile the .proto files into the committed Rust code and descriptor set.
+    Codegen,
+    /// Check which crate uses which, and what the pure crates pull in.
+    CheckDeps,
+    /// Check formatting, lints and crate dependencies; changes nothing.
+    Verify,
+    /// Generate code, apply the compiler's suggestions, format.
+    Fix,
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().command {
+        Command::Codegen => codegen::run(),
+        Command::CheckDeps => check_deps::run(),
+        Command::Verify => verify(),
+        Command::Fix => fix(),
+    }
+}
+
+fn verify() -> Result<()> {
+    cargo::run(&["fmt", "--all", "--check"])?;
+    check_deps::run()?;
+    cargo::run(&[
+        "clippy",
+        "--release",
+        "--workspace",
+        "--all-targets",
+        "--locked",
+        "--",
+        "-D",
+        "warnings",
+    ])
+}
+
+fn fix() -> Result<()> {
+    codegen::run()?;
+    cargo::run(&[
+        "clippy",
+        "--release",
+        "--workspace",
+        "--all-targets",
+        "--fix",
+        "--allow-dirty",
+        "--allow-staged",
+    ])?;
+    cargo::run(&["fmt", "--all"])
+}
