@@ -4,7 +4,7 @@
 //! batch, so two honest nodes never disagree about one (RFC 8032 leaves this open).
 
 use crate::codec::{Decode, DecodeError, Encode, Reader};
-use ed25519_consensus::{SigningKey, VerificationKey, VerificationKeyBytes, batch};
+use ed25519_zebra::{SigningKey, VerificationKey, VerificationKeyBytes, batch};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{fmt, str::FromStr};
 
@@ -31,7 +31,7 @@ impl IdentityKey {
     /// The seed, for the keystore. Handle with care.
     #[must_use]
     pub fn to_seed(&self) -> zeroize::Zeroizing<[u8; 32]> {
-        zeroize::Zeroizing::new(self.0.to_bytes())
+        zeroize::Zeroizing::new(self.0.into())
     }
 }
 
@@ -51,7 +51,7 @@ pub trait Signer: Send + Sync + fmt::Debug {
 
 impl Signer for IdentityKey {
     fn public_key(&self) -> PublicKey {
-        PublicKey(self.0.verification_key().to_bytes())
+        PublicKey(VerificationKeyBytes::from(VerificationKey::from(&self.0)).into())
     }
 
     fn sign(&self, message: &[u8]) -> Signature {
@@ -86,7 +86,7 @@ pub trait Verifier: Send + Sync + fmt::Debug {
 pub struct Ed25519Verifier;
 
 /// Below this many signatures a batch costs more than it saves.
-const BATCH_SIZE_MIN: usize = 3;
+const BATCH_SIZE_MIN: usize = 4;
 
 impl Verifier for Ed25519Verifier {
     fn verify(&self, claim: Claim<'_>) -> bool {
@@ -117,30 +117,28 @@ impl Verifier for Ed25519Verifier {
 /// Random-number generator over an extendable hash output.
 struct HashRng(blake3::OutputReader);
 
-impl rand_core::RngCore for HashRng {
-    fn next_u32(&mut self) -> u32 {
+impl rand_core::TryRng for HashRng {
+    type Error = std::convert::Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
         let mut bytes = [0; 4];
         self.0.fill(&mut bytes);
-        u32::from_le_bytes(bytes)
+        Ok(u32::from_le_bytes(bytes))
     }
 
-    fn next_u64(&mut self) -> u64 {
+    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
         let mut bytes = [0; 8];
         self.0.fill(&mut bytes);
-        u64::from_le_bytes(bytes)
+        Ok(u64::from_le_bytes(bytes))
     }
 
-    fn fill_bytes(&mut self, dest: &mut [u8]) {
-        self.0.fill(dest);
-    }
-
-    fn try_fill_bytes(&mut self, dest: &mut [u8]) -> Result<(), rand_core::Error> {
+    fn try_fill_bytes(&mut self, dest: &mut [u8]) -> Result<(), Self::Error> {
         self.0.fill(dest);
         Ok(())
     }
 }
 
-impl rand_core::CryptoRng for HashRng {}
+impl rand_core::TryCryptoRng for HashRng {}
 
 impl fmt::Display for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
