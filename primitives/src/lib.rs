@@ -30,6 +30,7 @@ pub mod committee;
 pub mod cut;
 pub mod domain;
 pub mod evidence;
+pub mod genesis;
 pub mod id;
 pub mod key;
 pub mod merkle;
