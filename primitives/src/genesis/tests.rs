@@ -69,7 +69,10 @@ fn canonical_form_and_network_id_are_pinned() {
             r#""order":"shuffle","sealed":"none"}],"version":1}"#,
         )
     );
-    assert_eq!(genesis.network_id().to_string(), "0x0");
+    assert_eq!(
+        genesis.network_id().to_string(),
+        "0xd655459c607961017076e0f6d080fa067f4b7aeada2761fa2e236c3a045536c6"
+    );
 }
 
 #[test]
