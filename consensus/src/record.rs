@@ -1,0 +1,206 @@
+//! What must survive a crash, and how it is read back.
+//!
+//! The core asks for atomic writes of [`SafetyRecord`]s. Each has a key; a later record of one key
+//! replaces the earlier one, so the records of a node are a small map:
+//!
+//! | key | value | written | deleted |
+//! |---|---|---|---|
+//! | `state` | [`SafetyState`] | with every own vote, timeout, commit vote, proposal and view entry | never |
+//! | `cert/` epoch view kind | a QC or TC | when it is verified or formed | [`Output::Forget`] |
+//! | `block/` epoch view hash | a block that was proposed or voted for | with that vote | [`Output::Forget`] |
+//!
+//! Numbers in keys are big-endian, so byte order is (epoch, view) order and what a commit makes
+//! useless is a range. Recovery hands all surviving records and the last committed block to
+//! [`Recovered::from_records`]; nothing is replayed, because every record is a final value. Commit
+//! certificates are not records: they are stored with their blocks.
+//!
+//! [`Output::Forget`]: crate::Output::Forget
+
+use crate::KeyRange;
+use squad_primitives::codec::{self, Decode, DecodeError, Encode, Reader};
+use squad_primitives::{
+    Block, BlockRef, Certificate, CommittedBlock, Digest, StatementKind, ViewId, canonical,
+};
+
+/// What this replica has bound itself to. Every field only ever moves forward.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SafetyState {
+    /// Current view.
+    pub at: ViewId,
+    /// Certificate that led into it; `None` in the first view of an epoch.
+    pub entry: Option<Certificate>,
+    /// Highest view with an own proposal.
+    pub proposed: ViewId,
+    /// Highest view with an own vote, and the block voted for.
+    pub voted: BlockRef,
+    /// Highest view with an own timeout.
+    pub timed_out: ViewId,
+    /// Highest view with an own commit vote, and the block.
+    pub commit_voted: BlockRef,
+}
+
+canonical!(SafetyState {
+    at,
+    entry,
+    proposed,
+    voted,
+    timed_out,
+    commit_voted
+});
+
+/// One durable fact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SafetyRecord {
+    /// The promises of this replica; there is one such record.
+    State(Box<SafetyState>),
+    /// A QC or TC above the last committed view.
+    Certificate(Box<Certificate>),
+    /// A block that this replica proposed or voted for.
+    Block {
+        /// Hash of the block.
+        hash: Digest,
+        /// The block.
+        block: Box<Block>,
+    },
+}
+
+const STATE_KEY: &[u8] = b"state";
+const CERTIFICATE_PREFIX: &[u8] = b"cert/";
+const BLOCK_PREFIX: &[u8] = b"block/";
+
+fn view_key(prefix: &[u8], at: ViewId) -> Vec<u8> {
+    let mut key = Vec::with_capacity(64);
+    key.extend_from_slice(prefix);
+    key.extend_from_slice(&at.epoch.0.to_be_bytes());
+    key.extend_from_slice(&at.view.0.to_be_bytes());
+    key
+}
+
+impl SafetyRecord {
+    /// Key under which the record is stored; see the module documentation.
+    #[must_use]
+    pub fn key(&self) -> Vec<u8> {
+        match self {
+            Self::State(_) => STATE_KEY.to_vec(),
+            Self::Certificate(certificate) => {
+                let mut key = view_key(CERTIFICATE_PREFIX, certificate.statement.at);
+                key.push(certificate.statement.kind as u8);
+                key
+            }
+            Self::Block { hash, block } => {
+                let mut key = view_key(BLOCK_PREFIX, block.at);
+                key.extend_from_slice(hash.as_bytes());
+                key
+            }
+        }
+    }
+
+    /// Canonical encoding of the record, self-describing by its first byte.
+    #[must_use]
+    pub fn value(&self) -> Vec<u8> {
+        self.to_bytes()
+    }
+
+    /// Reads a stored value back.
+    ///
+    /// # Errors
+    /// The bytes are not a record: storage lies, and the node must not start.
+    pub fn from_value(bytes: &[u8]) -> Result<Self, DecodeError> {
+        codec::decode(bytes)
+    }
+
+    /// Keys of all certificates and blocks below `at`.
+    pub(crate) fn below(at: ViewId) -> Vec<KeyRange> {
+        [CERTIFICATE_PREFIX, BLOCK_PREFIX]
+            .into_iter()
+            .map(|prefix| KeyRange {
+                start: prefix.to_vec(),
+                end: view_key(prefix, at),
+            })
+            .collect()
+    }
+}
+
+impl Encode for SafetyRecord {
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::State(state) => {
+                out.push(1);
+                state.encode(out);
+            }
+            Self::Certificate(certificate) => {
+                out.push(2);
+                certificate.encode(out);
+            }
+            Self::Block { hash, block } => {
+                out.push(3);
+                hash.encode(out);
+                block.encode(out);
+            }
+        }
+    }
+}
+
+impl Decode for SafetyRecord {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        match u8::decode(reader)? {
+            1 => Ok(Self::State(Box::new(Decode::decode(reader)?))),
+            2 => Ok(Self::Certificate(Box::new(Decode::decode(reader)?))),
+            3 => Ok(Self::Block {
+                hash: Decode::decode(reader)?,
+                block: Box::new(Decode::decode(reader)?),
+            }),
+            _ => Err(DecodeError::Illegal {
+                field: "safety record",
+            }),
+        }
+    }
+}
+
+/// Everything that a replica starts from.
+#[derive(Clone, Debug, Default)]
+pub struct Recovered {
+    /// Promises; the default if none was ever stored.
+    pub state: SafetyState,
+    /// QCs and TCs.
+    pub certificates: Vec<Certificate>,
+    /// Blocks proposed or voted for.
+    pub blocks: Vec<Block>,
+    /// Last block that the shell holds as committed; `None` before the first.
+    pub committed: Option<CommittedBlock>,
+}
+
+impl Recovered {
+    /// The start of a replica that never ran.
+    #[must_use]
+    pub fn genesis() -> Self {
+        Self::default()
+    }
+
+    /// Sorts stored records by what they are.
+    #[must_use]
+    pub fn from_records(
+        records: impl IntoIterator<Item = SafetyRecord>,
+        committed: Option<CommittedBlock>,
+    ) -> Self {
+        let mut recovered = Self {
+            committed,
+            ..Self::default()
+        };
+        for record in records {
+            match record {
+                SafetyRecord::State(state) => recovered.state = *state,
+                SafetyRecord::Certificate(certificate) => {
+                    recovered.certificates.push(*certificate);
+                }
+                SafetyRecord::Block { block, .. } => recovered.blocks.push(*block),
+            }
+        }
+        recovered
+    }
+
+    /// Kinds of certificates that are stored as records.
+    pub(crate) const fn is_recorded(kind: StatementKind) -> bool {
+        matches!(kind, StatementKind::Vote | StatementKind::Timeout)
+    }
+}
