@@ -21,5 +21,5 @@ pub use config::Config;
 pub use input::Input;
 pub use lane_view::{CutCheck, CutError, LaneView};
 pub use output::{KeyRange, Output, PeerFault, PersistId};
-pub use record::{Recovered, SafetyRecord, SafetyState};
+pub use record::{Cast, Recovered, SafetyRecord, SafetyState};
 pub use status::Status;

@@ -19,8 +19,19 @@
 use crate::KeyRange;
 use squad_primitives::codec::{self, Decode, DecodeError, Encode, Reader};
 use squad_primitives::{
-    Block, BlockRef, Certificate, CommittedBlock, Digest, StatementKind, ViewId, canonical,
+    Block, Certificate, CommittedBlock, Digest, StatementKind, ViewId, canonical,
 };
+
+/// A view, and the block that this replica voted for in it. View 0 means "never".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cast {
+    /// View of the vote, which for a block proposed again is later than the block's own.
+    pub at: ViewId,
+    /// Hash of the block.
+    pub block: Digest,
+}
+
+canonical!(Cast { at, block });
 
 /// What this replica has bound itself to. Every field only ever moves forward.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,11 +43,11 @@ pub struct SafetyState {
     /// Highest view with an own proposal.
     pub proposed: ViewId,
     /// Highest view with an own vote, and the block voted for.
-    pub voted: BlockRef,
+    pub voted: Cast,
     /// Highest view with an own timeout.
     pub timed_out: ViewId,
     /// Highest view with an own commit vote, and the block.
-    pub commit_voted: BlockRef,
+    pub commit_voted: Cast,
 }
 
 canonical!(SafetyState {
