@@ -20,7 +20,11 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Compile the .proto files into the committed Rust code and descriptor set.
-    Codegen,
+    Codegen {
+        /// Write nothing; fail if the committed code differs.
+        #[arg(long)]
+        check: bool,
+    },
     /// Check which crate uses which, and what the pure crates pull in.
     CheckDeps,
     /// Check formatting, lints and crate dependencies; changes nothing.
@@ -31,7 +35,7 @@ enum Command {
 
 fn main() -> Result<()> {
     match Cli::parse().command {
-        Command::Codegen => codegen::run(),
+        Command::Codegen { check } => codegen::run(check),
         Command::CheckDeps => check_deps::run(),
         Command::Verify => verify(),
         Command::Fix => fix(),
@@ -54,7 +58,7 @@ fn verify() -> Result<()> {
 }
 
 fn fix() -> Result<()> {
-    codegen::run()?;
+    codegen::run(false)?;
     cargo::run(&[
         "clippy",
         "--release",
