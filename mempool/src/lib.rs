@@ -30,10 +30,16 @@
 )]
 
 pub mod admission;
+pub mod batcher;
 pub mod lanes;
+pub mod order;
+pub mod pool;
 
 mod hash;
 
 pub use admission::{Admission, AdmissionView, Admitted, Refusal};
+pub use batcher::{Batcher, BatcherConfig};
 pub use hash::IdHashKey;
 pub use lanes::{LaneInput, LaneOutput, LaneRecord, LanesConfig, PersistId};
+pub use order::{Dedup, OrderRules, Ordered, order_block};
+pub use pool::{Pool, PoolConfig};
