@@ -172,8 +172,8 @@ section! {
 section! {
     /// The data on disk.
     StorageSection {
-        /// Directory of the database, relative to the home directory.
-        path: PathBuf = PathBuf::from("data/db");
+        /// Data directory, relative to the home directory.
+        path: PathBuf = PathBuf::from("data");
         /// Whether a record is on disk before what depends on it leaves the node. `false` can make an
         /// operator contradict itself after a crash of the machine; development networks only.
         sync: bool = true;
