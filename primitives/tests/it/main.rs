@@ -1,0 +1,5 @@
+//! One file per property of the signed and hashed types.
+
+mod documented;
+mod fixtures;
+mod samples;
