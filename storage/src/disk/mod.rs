@@ -1,0 +1,13 @@
+//! The store on a disk.
+
+mod bodies;
+mod directory;
+mod group;
+mod kv;
+#[cfg(feature = "rocksdb")]
+mod rocks;
+mod tx_index;
+
+pub use directory::{FORMAT, Lock};
+#[cfg(feature = "rocksdb")]
+pub use rocks::{DiskConfig, DiskStore};
