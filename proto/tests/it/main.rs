@@ -1,0 +1,9 @@
+//! One file per property of the messages.
+
+mod any;
+mod client;
+mod hostile;
+mod limits;
+mod pinned;
+mod round_trip;
+mod zero_copy;
