@@ -32,7 +32,7 @@ pub enum Output {
         /// What to write: [`SafetyRecord::key`] to [`SafetyRecord::value`], replacing older values.
         records: Vec<SafetyRecord>,
     },
-    /// Send to every other operator of the committee (and of the next one, once it is known).
+    /// Send to every other operator of the current committee.
     Broadcast {
         /// What to send.
         message: ConsensusMessage,

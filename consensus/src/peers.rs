@@ -1,0 +1,78 @@
+//! What the other operators have shown of themselves.
+
+use squad_primitives::{OperatorId, ViewId};
+use std::collections::BTreeMap;
+
+/// Most operators remembered: members of two overlapping committees, and observers.
+const PEERS_MAX: usize = 512;
+/// Pages of certificates and blocks by hash that one peer gets per `rebroadcast`. A page of 16
+/// certificates of 100 operators is 100 kB, so a peer can draw at most 8 MB/s.
+const ANSWERS_MAX: u32 = 8;
+
+#[derive(Debug, Default)]
+pub(crate) struct Peer {
+    /// Highest view in which it was seen.
+    pub(crate) seen: ViewId,
+    /// It still sends commit votes for something that is committed here.
+    pub(crate) lacks_commit: bool,
+    answers: u32,
+}
+
+/// Peers by operator.
+#[derive(Debug, Default)]
+pub(crate) struct Peers {
+    peers: BTreeMap<OperatorId, Peer>,
+}
+
+impl Peers {
+    fn entry(&mut self, operator: OperatorId) -> Option<&mut Peer> {
+        if self.peers.len() >= PEERS_MAX && !self.peers.contains_key(&operator) {
+            return None;
+        }
+        Some(self.peers.entry(operator).or_default())
+    }
+
+    /// The operator is, or was, in `view`.
+    pub(crate) fn see(&mut self, operator: OperatorId, view: ViewId) {
+        if let Some(peer) = self.entry(operator) {
+            peer.seen = peer.seen.max(view);
+        }
+    }
+
+    pub(crate) fn seen(&self, operator: OperatorId) -> ViewId {
+        self.peers
+            .get(&operator)
+            .map_or_else(ViewId::default, |peer| peer.seen)
+    }
+
+    pub(crate) fn lacks_commit(&mut self, operator: OperatorId) {
+        if let Some(peer) = self.entry(operator) {
+            peer.lacks_commit = true;
+        }
+    }
+
+    pub(crate) fn any_lacks_commit(&self) -> bool {
+        self.peers.values().any(|peer| peer.lacks_commit)
+    }
+
+    pub(crate) fn take_lacks_commit(&mut self, operator: OperatorId) -> bool {
+        self.peers
+            .get_mut(&operator)
+            .is_some_and(|peer| std::mem::take(&mut peer.lacks_commit))
+    }
+
+    /// Whether one more answer to this peer is within its allowance.
+    pub(crate) fn may_answer(&mut self, operator: OperatorId) -> bool {
+        self.entry(operator).is_some_and(|peer| {
+            peer.answers += 1;
+            peer.answers <= ANSWERS_MAX
+        })
+    }
+
+    /// A new interval: allowances are full again.
+    pub(crate) fn refill(&mut self) {
+        for peer in self.peers.values_mut() {
+            peer.answers = 0;
+        }
+    }
+}
