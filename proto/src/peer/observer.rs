@@ -4,7 +4,7 @@
 //! An observer checks everything itself: the commit proof with the committee, the chain of headers
 //! from the parent's cut to the block's, bodies against headers, and the result by ordering the block.
 
-use super::shape::{self, HEADERS_PER_BLOCK_MAX};
+use super::limits::{self, HEADERS_PER_BLOCK_MAX};
 use super::{DecodeError, decode_checked, message, v1};
 use crate::convert::{ConvertError, digest, digest_bytes, list, optional, required};
 use bytes::Bytes;
@@ -108,7 +108,7 @@ pub fn encode_request(request: &Request) -> Bytes {
 /// [`DecodeError`]. Never panics.
 pub fn decode_request(bytes: Bytes) -> Result<Request, DecodeError> {
     use v1::observer_request::Request as Form;
-    let message: v1::ObserverRequest = decode_checked(&shape::OBSERVER_REQUEST, bytes)?;
+    let message: v1::ObserverRequest = decode_checked(&limits::OBSERVER_REQUEST, bytes)?;
     Ok(match message.request.ok_or(DecodeError::Unknown)? {
         Form::Blocks(m) => Request::Blocks {
             from: Height(m.from_height),
@@ -156,7 +156,7 @@ pub fn encode_response(response: &Response) -> Bytes {
 /// [`DecodeError`]. Never panics, and allocates at most a small multiple of the input's length.
 pub fn decode_response(bytes: Bytes) -> Result<Response, DecodeError> {
     use v1::observer_response::Response as Form;
-    let message: v1::ObserverResponse = decode_checked(&shape::OBSERVER_RESPONSE, bytes)?;
+    let message: v1::ObserverResponse = decode_checked(&limits::OBSERVER_RESPONSE, bytes)?;
     Ok(match message.response.ok_or(DecodeError::Unknown)? {
         Form::Blocks(m) => Response::Blocks(list("blocks", BLOCKS_PER_PAGE, &m.blocks)?),
         Form::Headers(m) => {
@@ -185,7 +185,7 @@ pub fn encode_block(block: &FollowedBlock) -> Bytes {
 /// # Errors
 /// [`DecodeError`]. Never panics, and allocates at most a small multiple of the input's length.
 pub fn decode_block(bytes: Bytes) -> Result<FollowedBlock, DecodeError> {
-    let message: v1::FollowedBlock = decode_checked(&shape::FOLLOWED_BLOCK, bytes)?;
+    let message: v1::FollowedBlock = decode_checked(&limits::FOLLOWED_BLOCK, bytes)?;
     Ok(FollowedBlock::try_from(&message)?)
 }
 

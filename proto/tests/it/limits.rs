@@ -11,7 +11,7 @@ use squad_primitives::{Block, BlockRef, Cut, Epoch, Height};
 use squad_proto::convert::{ConvertError, Problem};
 use squad_proto::peer::v1::{self, frame::Message};
 use squad_proto::peer::{DecodeError, decode, encode};
-use squad_proto::v1 as client;
+use squad_proto::{LimitError, v1 as client};
 
 fn frame(message: Message) -> Bytes {
     let frame = v1::Frame {
@@ -62,7 +62,7 @@ fn refused(field: &'static str, problem: Problem) -> Option<DecodeError> {
 #[test]
 fn lists_above_their_limit() {
     let tips = vec![client::Tip::from(&tip(1)); 257];
-    let limit = |field, limit| Some(DecodeError::TooMany { field, limit });
+    let limit = |field, limit| Some(LimitError::TooMany { field, limit }.into());
     let status = frame(Message::LaneStatus(v1::LaneStatus { tips: tips.clone() }));
     assert_eq!(decode(status).err(), limit("tips", 256));
 
@@ -83,12 +83,12 @@ fn lists_above_their_limit() {
 #[test]
 fn items_that_cost_more_memory_than_bytes() {
     let empty_tips = [0x0a, 0x00].repeat(10);
-    let refused = DecodeError::TooShort {
+    let refused = LimitError::TooShort {
         field: "tips",
         found: 0,
         minimum: 34,
     };
-    assert_eq!(decode(raw(19, &empty_tips)).err(), Some(refused));
+    assert_eq!(decode(raw(19, &empty_tips)).err(), Some(refused.into()));
 }
 
 /// prost would merge the two and so join their lists beyond a limit.
@@ -96,11 +96,11 @@ fn items_that_cost_more_memory_than_bytes() {
 fn a_singular_message_that_occurs_twice() {
     let once = frame(Message::Block((&block()).into()));
     let twice: Bytes = [&once[..], &once[..]].concat().into();
-    let refused = DecodeError::TooMany {
+    let refused = LimitError::TooMany {
         field: "block",
         limit: 1,
     };
-    assert_eq!(decode(twice).err(), Some(refused));
+    assert_eq!(decode(twice).err(), Some(refused.into()));
 }
 
 #[test]
@@ -108,8 +108,8 @@ fn a_length_beyond_the_input() {
     let mut bytes = vec![16 << 3 | 2];
     bytes[0] = 0x82;
     bytes.extend([0x01, 0xff, 0xff, 0xff, 0xff, 0x0f]);
-    let refused = DecodeError::Wire { message: "Frame" };
-    assert_eq!(decode(bytes.into()).err(), Some(refused));
+    let refused = LimitError::Malformed { message: "Frame" };
+    assert_eq!(decode(bytes.into()).err(), Some(refused.into()));
 }
 
 #[test]

@@ -1,57 +1,12 @@
-//! Limits that hold before anything is decoded.
-//!
-//! prost appends to a list for every item that it meets, and an item may be as short as two bytes on
-//! the wire while it takes hundreds in memory. So the wire form is walked first, without allocating:
-//! every field that holds a message has a largest count and a least length of one item, chosen so that
-//! what prost allocates stays a small multiple of the input. A singular message may occur once: prost
-//! would merge several.
-//!
-//! Fields that hold numbers or bytes need no entry: a later one replaces the earlier.
+//! Largest counts and least lengths in the messages of the peer protocol.
 
-use super::DecodeError;
+use crate::shape::{LEAF, Shape, many, one};
 use squad_primitives::certificate::DESCENDANTS_MAX;
 use squad_primitives::committee::COMMITTEE_SIZE_MAX;
 use squad_primitives::cut::CUT_LANES_MAX;
 use squad_primitives::message::{
     BLOCKS_PER_PAGE, CERTIFICATES_PER_PAGE, HEADERS_PER_PAGE, POAS_PER_BATCH,
 };
-
-/// The fields of a message that hold messages.
-#[derive(Debug)]
-pub(super) struct Shape {
-    name: &'static str,
-    fields: &'static [Field],
-}
-
-#[derive(Debug)]
-struct Field {
-    tag: u64,
-    name: &'static str,
-    items_max: usize,
-    /// Least length of a legal item, without its key and length.
-    bytes_min: usize,
-    shape: &'static Shape,
-}
-
-const fn one(tag: u64, name: &'static str, shape: &'static Shape) -> Field {
-    many(tag, name, shape, 1, 0)
-}
-
-const fn many(
-    tag: u64,
-    name: &'static str,
-    shape: &'static Shape,
-    items_max: usize,
-    bytes_min: usize,
-) -> Field {
-    Field {
-        tag,
-        name,
-        items_max,
-        bytes_min,
-        shape,
-    }
-}
 
 /// Fields of a digest and of a signature with key and length.
 const DIGEST: usize = 34;
@@ -81,7 +36,6 @@ macro_rules! shapes {
 }
 
 shapes! {
-    LEAF "message" []
     BLOCK_REF "BlockRef" [one(2, "at", &LEAF)]
     BLOCK "Block" [
         one(1, "at", &LEAF),
@@ -157,93 +111,4 @@ shapes! {
         one(3, "batch", &BATCH),
         one(4, "missing", &LEAF),
     ]
-}
-
-/// Most fields that hold messages in one of the shapes above.
-const FIELDS_MAX: usize = 16;
-
-impl Shape {
-    /// Walks the wire form of a message.
-    pub(super) fn check(&self, mut bytes: &[u8]) -> Result<(), DecodeError> {
-        let malformed = || DecodeError::Wire { message: self.name };
-        let mut counts = [0_usize; FIELDS_MAX];
-        while !bytes.is_empty() {
-            let (tag, content) = next_field(&mut bytes).ok_or_else(malformed)?;
-            let Some(content) = content else { continue };
-            let known = self.fields.iter().zip(&mut counts);
-            for (field, count) in known.filter(|(field, _)| field.tag == tag) {
-                *count += 1;
-                field.check(*count, content)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Field {
-    fn check(&self, count: usize, content: &[u8]) -> Result<(), DecodeError> {
-        if count > self.items_max {
-            return Err(DecodeError::TooMany {
-                field: self.name,
-                limit: self.items_max,
-            });
-        }
-        if content.len() < self.bytes_min {
-            return Err(DecodeError::TooShort {
-                field: self.name,
-                found: content.len(),
-                minimum: self.bytes_min,
-            });
-        }
-        self.shape.check(content)
-    }
-}
-
-/// Takes one field; its content if it has a length. `None` if the bytes are malformed, or use groups,
-/// which proto3 does not have.
-fn next_field<'a>(bytes: &mut &'a [u8]) -> Option<(u64, Option<&'a [u8]>)> {
-    let key = varint(bytes)?;
-    let content = match key & 7 {
-        0 => {
-            varint(bytes)?;
-            None
-        }
-        1 => {
-            take(bytes, 8)?;
-            None
-        }
-        2 => {
-            let length = usize::try_from(varint(bytes)?).ok()?;
-            Some(take(bytes, length)?)
-        }
-        5 => {
-            take(bytes, 4)?;
-            None
-        }
-        _ => return None,
-    };
-    Some((key >> 3, content))
-}
-
-fn take<'a>(bytes: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
-    let (head, rest) = bytes.split_at_checked(length)?;
-    *bytes = rest;
-    Some(head)
-}
-
-fn varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut value = 0_u64;
-    for shift in (0..64).step_by(7) {
-        let (byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        // The tenth byte has room for one bit.
-        if shift == 63 && *byte > 1 {
-            return None;
-        }
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
 }
