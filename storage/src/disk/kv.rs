@@ -1,7 +1,6 @@
 //! The sorted key-value engine below the store.
 
 use std::fmt;
-use std::path::Path;
 
 use bytes::Bytes;
 
@@ -18,12 +17,6 @@ pub(crate) trait Kv: fmt::Debug + Send + Sync + 'static {
     /// Applies all changes as one; with `sync` they are durable on return. Changes written without it
     /// survive a crash of the process, and those written earlier survive whenever later ones do.
     fn write(&self, changes: &[Changes], sync: bool) -> Result<(), StorageError>;
-
-    /// Size on disk, bytes.
-    fn disk_bytes(&self) -> Result<u64, StorageError>;
-
-    /// Writes a consistent copy into `target`, a folder that must not exist.
-    fn checkpoint(&self, target: &Path) -> Result<(), StorageError>;
 }
 
 #[cfg(test)]
@@ -53,14 +46,6 @@ pub(crate) mod memory {
             for change in changes {
                 tables.apply(change);
             }
-            Ok(())
-        }
-
-        fn disk_bytes(&self) -> Result<u64, StorageError> {
-            Ok(0)
-        }
-
-        fn checkpoint(&self, _target: &Path) -> Result<(), StorageError> {
             Ok(())
         }
     }

@@ -95,6 +95,7 @@ fn bodies_are_found_before_and_after_a_restart_and_over_several_segments() {
     let bodies: Vec<NewBody> = (1..=40).map(|n| body(n, usize::from(n) * 20)).collect();
     let log = open(home.path(), &index).expect("opened");
     append(&log, bodies.clone());
+    assert_eq!(log.queued_bytes(), 0);
     bodies.iter().for_each(|body| assert_stored(&log, body));
     assert!(!log.contains(&Digest([99; 32])).expect("readable"));
     drop(log);
@@ -318,5 +319,22 @@ fn a_failed_write_is_fatal_and_reports_nothing_durable() {
             }]
         ),
         "{errors:?}"
+    );
+}
+
+#[test]
+fn a_checkpoint_holds_what_was_durable_and_does_not_grow() {
+    let home = tempfile::tempdir().expect("temporary directory");
+    let log = open(&home.path().join("bodies"), &Arc::new(MemoryKv::default())).expect("opened");
+    append(&log, (1..=5).map(|n| body(n, 1200)));
+    let target = home.path().join("copy");
+    log.checkpoint(&target).expect("written");
+    append(&log, (6..=9).map(|n| body(n, 1200)));
+    let copy = open(&target, &Arc::new(MemoryKv::default())).expect("opened");
+    assert_eq!(stored_numbers(&copy), [1, 2, 3, 4, 5]);
+    assert_stored(&copy, &body(5, 1200));
+    assert!(
+        log.checkpoint(&target).is_err(),
+        "never over something that exists"
     );
 }

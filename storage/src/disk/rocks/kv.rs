@@ -60,6 +60,30 @@ impl RocksKv {
         &self.db
     }
 
+    /// Size on disk, bytes.
+    pub(super) fn disk_bytes(&self) -> Result<u64, StorageError> {
+        let path = self.db.path();
+        let entries = std::fs::read_dir(path).map_err(StorageError::io("list", path))?;
+        let mut bytes = 0;
+        for entry in entries {
+            let entry = entry.map_err(StorageError::io("list", path))?;
+            match entry.metadata() {
+                Ok(metadata) => bytes += metadata.len(),
+                // The engine removes files in the background.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(StorageError::io("inspect", entry.path())(error)),
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// Writes a consistent copy into `target`, a folder that must not exist.
+    pub(super) fn checkpoint(&self, target: &Path) -> Result<(), StorageError> {
+        Checkpoint::new(&self.db)
+            .and_then(|checkpoint| checkpoint.create_checkpoint(target))
+            .map_err(engine("write a checkpoint"))
+    }
+
     fn family(&self, table: Table) -> &ColumnFamily {
         self.db
             .cf_handle(table.name())
@@ -118,27 +142,5 @@ impl Kv for RocksKv {
         let mut options = WriteOptions::default();
         options.set_sync(sync && self.sync);
         self.db.write_opt(batch, &options).map_err(engine("write"))
-    }
-
-    fn disk_bytes(&self) -> Result<u64, StorageError> {
-        let path = self.db.path();
-        let entries = std::fs::read_dir(path).map_err(StorageError::io("list", path))?;
-        let mut bytes = 0;
-        for entry in entries {
-            let entry = entry.map_err(StorageError::io("list", path))?;
-            match entry.metadata() {
-                Ok(metadata) => bytes += metadata.len(),
-                // The engine removes files in the background.
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => return Err(StorageError::io("inspect", entry.path())(error)),
-            }
-        }
-        Ok(bytes)
-    }
-
-    fn checkpoint(&self, target: &Path) -> Result<(), StorageError> {
-        Checkpoint::new(&self.db)
-            .and_then(|checkpoint| checkpoint.create_checkpoint(target))
-            .map_err(engine("write a checkpoint"))
     }
 }
