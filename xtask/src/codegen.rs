@@ -7,13 +7,21 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use prost::Message as _;
 use prost_build::{Config, Module};
 use prost_types::{FileDescriptorProto, FileDescriptorSet};
 
+use crate::wire;
+
 const CLIENT_PACKAGE: &str = "squad.v1";
 const PEER_PACKAGE: &str = "squad.peer.v1";
+
+/// Generated code, in the `proto` crate.
+const GEN: &str = "src/gen";
+
+/// What the public package promises, in the `proto` crate.
+const WIRE: &str = "wire.txt";
 
 /// Where the messages of [`CLIENT_PACKAGE`] live, seen from the other generated files.
 const CLIENT_MODULE: &str = "crate::v1";
@@ -30,31 +38,43 @@ fn proto_crate() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../proto")
 }
 
-/// Writes `proto/src/gen/`, or with `check` compares it with what would be written.
+/// Writes `proto/src/gen/` and `proto/wire.txt`, or with `check` compares them with what would be
+/// written.
 ///
 /// # Errors
-/// When a `.proto` file does not compile, a file cannot be read or written, or `check` finds a
-/// difference.
+/// When a `.proto` file does not compile or breaks a promise of `proto/wire.txt`, a file cannot be read
+/// or written, or `check` finds a difference.
 pub(crate) fn run(check: bool) -> Result<()> {
-    let folder = proto_crate().join("src/gen");
-    let files = generate(&proto_crate().join("proto"))?;
-    refuse_strangers(&folder, &files)?;
+    let root = proto_crate();
+    let reflected = reflected(&root.join("proto"))?;
+    let promises = wire::promises(&reflected.file);
+    let promised = std::fs::read_to_string(root.join(WIRE)).unwrap_or_default();
+    wire::check_kept(&promised, &promises)?;
+
+    let files = generate(&root.join("proto"), &reflected)?;
+    refuse_strangers(&root.join(GEN), &files)?;
     for (name, content) in files {
-        let path = folder.join(name);
-        let current = std::fs::read(&path).ok();
-        if current.as_ref() == Some(&content) {
-            continue;
-        }
-        if check {
-            bail!(
-                "proto/src/gen/{name} is not what the .proto files say: run `cargo xtask codegen`"
-            );
-        }
-        std::fs::create_dir_all(&folder)
-            .and_then(|()| std::fs::write(&path, &content))
-            .with_context(|| format!("cannot write {}", path.display()))?;
-        eprintln!("xtask: wrote proto/src/gen/{name}");
+        write(&root, &format!("{GEN}/{name}"), &content, check)?;
     }
+    let lines: String = promises.iter().map(|line| format!("{line}\n")).collect();
+    write(&root, WIRE, lines.as_bytes(), check)
+}
+
+/// Writes a file of the `proto` crate if its content differs; with `check` that is an error.
+fn write(root: &Path, name: &str, content: &[u8], check: bool) -> Result<()> {
+    let path = root.join(name);
+    if std::fs::read(&path).is_ok_and(|current| current == content) {
+        return Ok(());
+    }
+    ensure!(
+        !check,
+        "proto/{name} is not what the .proto files say: run `cargo xtask codegen`"
+    );
+    let folder = path.parent().unwrap_or(root);
+    std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::write(&path, content))
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    eprintln!("xtask: wrote proto/{name}");
     Ok(())
 }
 
@@ -75,7 +95,7 @@ fn refuse_strangers(folder: &Path, files: &Files) -> Result<()> {
     Ok(())
 }
 
-fn generate(root: &Path) -> Result<Files> {
+fn generate(root: &Path, reflected: &FileDescriptorSet) -> Result<Files> {
     let set = compile(root, true)?;
     let mut client = messages();
     let mut peer = messages();
@@ -83,11 +103,6 @@ fn generate(root: &Path) -> Result<Files> {
     let stubs = tonic_prost_build::configure().build_transport(false);
     let mut calls = services(stubs.clone().build_server(false));
     let mut handlers = services(stubs.build_client(false).codec_path(SERVER_CODEC));
-    let reflected = compile(root, false)?
-        .file
-        .into_iter()
-        .filter(|file| file.package() == CLIENT_PACKAGE)
-        .collect();
     Ok(Files::from([
         ("squad.v1.rs", module(&mut client, &set, CLIENT_PACKAGE)?),
         ("squad.peer.v1.rs", module(&mut peer, &set, PEER_PACKAGE)?),
@@ -99,11 +114,15 @@ fn generate(root: &Path) -> Result<Files> {
             "squad.v1.server.rs",
             module(&mut handlers, &set, CLIENT_PACKAGE)?,
         ),
-        (
-            "descriptor.bin",
-            FileDescriptorSet { file: reflected }.encode_to_vec(),
-        ),
+        ("descriptor.bin", reflected.encode_to_vec()),
     ]))
+}
+
+/// What server reflection shows: the public package, without comments.
+fn reflected(root: &Path) -> Result<FileDescriptorSet> {
+    let mut set = compile(root, false)?;
+    set.file.retain(|file| file.package() == CLIENT_PACKAGE);
+    Ok(set)
 }
 
 /// Settings of all messages. Byte fields are `Bytes`, so that decoding slices the input; maps are

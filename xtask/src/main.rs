@@ -6,6 +6,7 @@
 mod cargo;
 mod check_deps;
 mod codegen;
+mod wire;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
