@@ -40,6 +40,6 @@ mod hash;
 pub use admission::{Admission, AdmissionView, Admitted, Refusal};
 pub use batcher::{Batcher, BatcherConfig};
 pub use hash::IdHashKey;
-pub use lanes::{LaneInput, LaneOutput, LaneRecord, LanesConfig, PersistId};
+pub use lanes::{LaneInput, LaneOutput, LaneRecord, Lanes, LanesConfig, PersistId, Recovered};
 pub use order::{Dedup, OrderRules, Ordered, order_block};
 pub use pool::{Pool, PoolConfig};

@@ -1,0 +1,301 @@
+//! Collecting what is missing: headers down to the last known one, then bodies.
+//!
+//! A [`Target`] is a tip whose lane this operator needs up to there: because a later batch arrived
+//! (gap), because consensus has to judge a proposal, or because it was committed. First the highest
+//! header that is missing on the way down is asked for, with those before it; then the bodies, oldest
+//! first. One operator is asked at a time: whoever gave rise to the target, the owner, those who signed a
+//! proof, then everybody; the next one when the answer takes longer than
+//! [`fetch_hedge`](super::LanesConfig::fetch_hedge). Only connected operators are asked.
+
+use super::config::{FETCHES_PER_LANE_MAX, TARGETS_PER_LANE_MAX};
+use super::lane::{Body, Broken, Key, Lane, key};
+use super::{LaneOutput, Lanes};
+use squad_primitives::message::LaneMessage;
+use squad_primitives::{BatchSeq, OperatorId, Time, Tip};
+
+/// Why a tip is wanted; a higher reason is never given up for a lower one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Reason {
+    Gap,
+    Proposal,
+    Committed,
+}
+
+/// A tip that is needed with everything before it.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    pub(super) tip: Tip,
+    pub(super) reason: Reason,
+    /// Who gave rise to it.
+    pub(super) source: Option<OperatorId>,
+    pub(super) ask: Ask,
+    /// Headers are asked for from the lowest one on: the peer's branch parts from the known one further
+    /// down than expected.
+    pub(super) from_base: bool,
+}
+
+/// Whom to ask next, and when.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ask {
+    pub(super) asked: Vec<OperatorId>,
+    pub(super) next_at: Time,
+}
+
+/// A body that is asked for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Fetch {
+    pub(super) ask: Ask,
+    source: Option<OperatorId>,
+}
+
+/// What a target waits for.
+enum Need {
+    Nothing,
+    /// It contradicts the committed branch.
+    Void,
+    Header(Tip),
+    /// Bodies, oldest first.
+    Bodies(Vec<Tip>),
+}
+
+impl Lane {
+    fn need(&self, tip: &Tip) -> Need {
+        if tip.seq <= self.base.seq {
+            return Need::Nothing;
+        }
+        match self.chain(tip, &self.base) {
+            Err(Broken::Missing(at)) => Need::Header(at),
+            Err(Broken::Branch) => Need::Void,
+            Ok(chain) => {
+                let missing: Vec<_> = chain
+                    .into_iter()
+                    .rev()
+                    .filter(|tip| self.entry(tip).is_some_and(|e| e.body == Body::Missing))
+                    .collect();
+                if missing.is_empty() {
+                    Need::Nothing
+                } else {
+                    Need::Bodies(missing)
+                }
+            }
+        }
+    }
+
+    /// Highest position below `missing` from which headers are known on the committed branch.
+    fn known_below(&self, missing: &Tip, from_base: bool) -> BatchSeq {
+        if from_base {
+            return self.base.seq;
+        }
+        self.entries
+            .range(..(missing.seq, squad_primitives::Digest::ZERO))
+            .next_back()
+            .map_or(self.base.seq, |(key, _)| key.0)
+    }
+}
+
+impl Lanes {
+    /// Wants a tip. Per lane at most one committed target and [`TARGETS_PER_LANE_MAX`] in all; a new
+    /// one pushes out the oldest of the lowest reason.
+    pub(super) fn want(
+        &mut self,
+        now: Time,
+        tip: Tip,
+        reason: Reason,
+        source: Option<OperatorId>,
+        out: &mut Vec<LaneOutput>,
+    ) {
+        let Some(lane) = self.lanes.get_mut(&tip.lane) else {
+            return;
+        };
+        if reason == Reason::Committed {
+            lane.targets.retain(|target| target.reason < reason);
+        }
+        if let Some(target) = lane.targets.iter_mut().find(|target| target.tip == tip) {
+            target.reason = target.reason.max(reason);
+            target.source = source.or(target.source);
+        } else {
+            if lane.targets.len() >= TARGETS_PER_LANE_MAX {
+                let lowest = (0..).zip(&lane.targets).min_by_key(|(_, t)| t.reason);
+                if let Some((index, _)) = lowest {
+                    lane.targets.remove(index);
+                }
+            }
+            lane.targets.push(Target {
+                tip,
+                reason,
+                source,
+                ask: Ask::default(),
+                from_base: false,
+            });
+        }
+        self.collect(now, tip.lane, out);
+    }
+
+    /// Goes on with a lane's targets.
+    pub(super) fn collect(&mut self, now: Time, owner: OperatorId, out: &mut Vec<LaneOutput>) {
+        let Some(lane) = self.lanes.get_mut(&owner) else {
+            return;
+        };
+        if lane.targets.is_empty() {
+            return;
+        }
+        let mut targets = std::mem::take(&mut lane.targets);
+        let mut bodies: Vec<(Tip, Option<OperatorId>)> = Vec::new();
+        targets.retain_mut(|target| {
+            let Some(lane) = self.lanes.get(&owner) else {
+                return false;
+            };
+            match lane.need(&target.tip) {
+                Need::Nothing | Need::Void => return false,
+                Need::Header(missing) => self.ask_headers(now, &missing, target, out),
+                Need::Bodies(missing) => {
+                    bodies.extend(missing.into_iter().map(|tip| (tip, target.source)));
+                }
+            }
+            true
+        });
+        if let Some(lane) = self.lanes.get_mut(&owner) {
+            lane.targets = targets;
+        }
+        bodies.sort_by_key(|(tip, _)| tip.seq);
+        bodies.dedup_by_key(|(tip, _)| *tip);
+        self.ask_bodies(now, owner, &bodies, out);
+    }
+
+    fn ask_headers(
+        &mut self,
+        now: Time,
+        missing: &Tip,
+        target: &mut Target,
+        out: &mut Vec<LaneOutput>,
+    ) {
+        let Some(lane) = self.lanes.get(&missing.lane) else {
+            return;
+        };
+        let after = lane.known_below(missing, target.from_base);
+        if let Some(to) = self.next_source(now, &target.tip, target.source, &mut target.ask) {
+            out.push(LaneOutput::Send {
+                to,
+                message: LaneMessage::HeadersRequest {
+                    after,
+                    tip: *missing,
+                },
+            });
+        }
+        self.wake(target.ask.next_at);
+    }
+
+    fn ask_bodies(
+        &mut self,
+        now: Time,
+        owner: OperatorId,
+        bodies: &[(Tip, Option<OperatorId>)],
+        out: &mut Vec<LaneOutput>,
+    ) {
+        let Some(lane) = self.lanes.get_mut(&owner) else {
+            return;
+        };
+        let mut fetches = std::mem::take(&mut lane.fetches);
+        fetches.retain(|wanted, _| bodies.iter().any(|(tip, _)| key(tip) == *wanted));
+        for (tip, source) in bodies {
+            if fetches.len() >= FETCHES_PER_LANE_MAX && !fetches.contains_key(&key(tip)) {
+                continue;
+            }
+            let fetch = fetches.entry(key(tip)).or_insert_with(|| Fetch {
+                source: *source,
+                ask: Ask::default(),
+            });
+            let source = fetch.source;
+            if let Some(from) = self.next_source(now, tip, source, &mut fetch.ask) {
+                out.push(LaneOutput::FetchBatch { from, tip: *tip });
+            }
+            self.wake(fetch.ask.next_at);
+        }
+        if let Some(lane) = self.lanes.get_mut(&owner) {
+            lane.fetches = fetches;
+        }
+    }
+
+    /// The next operator to ask, if it is time to ask one. When all have been asked, the round starts
+    /// again after a longer pause.
+    fn next_source(
+        &self,
+        now: Time,
+        tip: &Tip,
+        source: Option<OperatorId>,
+        ask: &mut Ask,
+    ) -> Option<OperatorId> {
+        if now < ask.next_at {
+            return None;
+        }
+        let next = self
+            .sources(tip, source)
+            .find(|peer| self.is_connected(*peer) && !ask.asked.contains(peer));
+        match next {
+            Some(peer) => {
+                ask.asked.push(peer);
+                ask.next_at = now.after(self.config.fetch_hedge);
+            }
+            None => {
+                ask.asked.clear();
+                ask.next_at = now.after(self.config.fetch_hedge.max(self.config.rebroadcast));
+            }
+        }
+        next
+    }
+
+    /// Operators that may have a batch, likeliest first; with repetitions.
+    fn sources(
+        &self,
+        tip: &Tip,
+        source: Option<OperatorId>,
+    ) -> impl Iterator<Item = OperatorId> + '_ {
+        let proof = self
+            .lanes
+            .get(&tip.lane)
+            .and_then(|lane| lane.proofs.get(&key(tip)));
+        let signers = proof.into_iter().flat_map(|proof| {
+            let committee = self.committees.of(proof.poa.epoch);
+            committee
+                .into_iter()
+                .flat_map(|committee| proof.poa.signers.operators(committee))
+        });
+        let members = self.committees.current().members();
+        source
+            .into_iter()
+            .chain([tip.lane])
+            .chain(signers)
+            .chain(members.iter().map(|member| member.operator))
+            .filter(|peer| self.config.me != Some(*peer))
+    }
+
+    /// An operator does not have a batch: the next one is asked at once.
+    pub(super) fn on_fetch_failed(
+        &mut self,
+        now: Time,
+        from: OperatorId,
+        digest: squad_primitives::Digest,
+        out: &mut Vec<LaneOutput>,
+    ) {
+        let owners: Vec<_> = self
+            .lanes
+            .iter_mut()
+            .filter_map(|(owner, lane)| {
+                let (_, fetch) = lane.fetches.iter_mut().find(|(key, _)| key.1 == digest)?;
+                // Only the failure of the latest attempt: earlier ones were hedged already.
+                (fetch.ask.asked.last() == Some(&from)).then(|| {
+                    fetch.ask.next_at = now;
+                    *owner
+                })
+            })
+            .collect();
+        for owner in owners {
+            self.collect(now, owner, out);
+        }
+    }
+
+    /// Whether a batch is asked for, so that its body is welcome on any branch.
+    pub(super) fn is_wanted(lane: &Lane, wanted: &Key) -> bool {
+        lane.fetches.contains_key(wanted) || lane.targets.iter().any(|t| key(&t.tip) == *wanted)
+    }
+}

@@ -1,0 +1,276 @@
+//! One lane: its headers from the last processed batch up, on all branches that were seen.
+
+use super::collect::{Fetch, Target};
+use super::config::FORKS_PER_SEQ_MAX;
+use super::{LanesConfig, PersistId};
+use squad_primitives::{BatchSeq, Digest, OperatorId, Poa, SignedHeader, Time, Tip};
+use std::collections::BTreeMap;
+
+/// Position and digest: orders a lane's batches, forks beside each other.
+pub(super) type Key = (BatchSeq, Digest);
+
+pub(super) const fn key(tip: &Tip) -> Key {
+    (tip.seq, tip.digest)
+}
+
+/// Where a body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Body {
+    Missing,
+    Writing(PersistId),
+    Held,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) signed: SignedHeader,
+    pub(super) body: Body,
+}
+
+/// A proof of availability for a batch whose header is known.
+#[derive(Clone, Debug)]
+pub(super) struct Proof {
+    pub(super) poa: Poa,
+    pub(super) verified: bool,
+    /// Since when it is held.
+    pub(super) since: Time,
+    /// When it was broadcast because no cut took it in.
+    pub(super) broadcast_at: Option<Time>,
+}
+
+/// A proof for a batch whose header is not known, one per sender.
+#[derive(Clone, Debug)]
+pub(super) struct Orphan {
+    pub(super) poa: Poa,
+    pub(super) since: Time,
+}
+
+/// Why a chain of headers can't be followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Broken {
+    /// This header is not known.
+    Missing(Tip),
+    /// It ends on another branch.
+    Branch,
+}
+
+/// What became of a header.
+#[derive(Debug)]
+pub(super) enum Inserted {
+    New,
+    Known,
+    /// Kept nothing: out of range, malformed, or too many branches.
+    Refused,
+}
+
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) owner: OperatorId,
+    /// Headers up to here are forgotten; position 0 at the start.
+    pub(super) base: Tip,
+    /// Last committed tip.
+    pub(super) committed: Tip,
+    pub(super) entries: BTreeMap<Key, Entry>,
+    /// Highest batch that this operator acknowledged or is about to (its record is written).
+    pub(super) acked: Tip,
+    /// Highest batch whose record and bodies are durable.
+    pub(super) acked_durable: Tip,
+    pub(super) proofs: BTreeMap<Key, Proof>,
+    pub(super) orphans: BTreeMap<OperatorId, Orphan>,
+    pub(super) targets: Vec<Target>,
+    pub(super) fetches: BTreeMap<Key, Fetch>,
+    /// Bytes of bodies above the committed tip that are held or being written.
+    pub(super) bytes: u64,
+    pub(super) evidence_given: bool,
+    /// Earliest time of the next broadcast of a proof that no cut takes in.
+    pub(super) coverage_next: Time,
+}
+
+const fn start(lane: OperatorId) -> Tip {
+    Tip {
+        lane,
+        seq: BatchSeq::ZERO,
+        digest: Digest::ZERO,
+    }
+}
+
+impl Lane {
+    pub(super) fn new(owner: OperatorId, base: Option<Tip>) -> Self {
+        let base = base.unwrap_or(start(owner));
+        Self {
+            owner,
+            base,
+            committed: base,
+            entries: BTreeMap::new(),
+            acked: start(owner),
+            acked_durable: base,
+            proofs: BTreeMap::new(),
+            orphans: BTreeMap::new(),
+            targets: Vec::new(),
+            fetches: BTreeMap::new(),
+            bytes: 0,
+            evidence_given: false,
+            coverage_next: Time::ZERO,
+        }
+    }
+
+    pub(super) fn entry(&self, tip: &Tip) -> Option<&Entry> {
+        self.entries.get(&key(tip))
+    }
+
+    /// Headers at one position.
+    pub(super) fn at(&self, seq: BatchSeq) -> impl Iterator<Item = (&Key, &Entry)> {
+        self.entries
+            .range((seq, Digest::ZERO)..=(seq, Digest([0xff; 32])))
+    }
+
+    pub(super) fn tip_of(&self, key: &Key) -> Tip {
+        Tip {
+            lane: self.owner,
+            seq: key.0,
+            digest: key.1,
+        }
+    }
+
+    /// Batches in `(below, tip]`, descending, if `tip` descends from `below`.
+    pub(super) fn chain(&self, tip: &Tip, below: &Tip) -> Result<Vec<Tip>, Broken> {
+        let mut chain = Vec::new();
+        let mut at = *tip;
+        while at.seq > below.seq {
+            let entry = self.entry(&at).ok_or(Broken::Missing(at))?;
+            chain.push(at);
+            at = Tip {
+                lane: self.owner,
+                seq: at.seq.prev(),
+                digest: entry.signed.header.parent,
+            };
+        }
+        if at == *below {
+            Ok(chain)
+        } else {
+            Err(Broken::Branch)
+        }
+    }
+
+    pub(super) fn body_bytes(&self, chain: &[Tip]) -> u64 {
+        chain
+            .iter()
+            .filter_map(|tip| self.entry(tip))
+            .map(|entry| u64::from(entry.signed.header.body_bytes))
+            .sum()
+    }
+
+    pub(super) fn all_held(&self, chain: &[Tip]) -> bool {
+        chain
+            .iter()
+            .all(|tip| self.entry(tip).is_some_and(|e| e.body == Body::Held))
+    }
+
+    /// Whether a header at this position may be kept.
+    pub(super) fn in_range(&self, seq: BatchSeq, config: &LanesConfig) -> bool {
+        seq > self.base.seq && seq.0 <= self.committed.seq.0.saturating_add(config.horizon())
+    }
+
+    /// Keeps a header whose signature is verified. `required` lifts the bound on branches.
+    pub(super) fn insert(
+        &mut self,
+        signed: SignedHeader,
+        digest: Digest,
+        required: bool,
+        config: &LanesConfig,
+    ) -> Inserted {
+        let header = &signed.header;
+        if self.entries.contains_key(&(header.seq, digest)) {
+            return Inserted::Known;
+        }
+        let first = header.seq.prev() == BatchSeq::ZERO;
+        let entries_max = config.horizon().saturating_mul(FORKS_PER_SEQ_MAX as u64);
+        let crowded = !required && self.at(header.seq).count() >= FORKS_PER_SEQ_MAX;
+        if !self.in_range(header.seq, config)
+            || first != header.parent.is_zero()
+            || crowded
+            || self.entries.len() as u64 >= entries_max
+        {
+            return Inserted::Refused;
+        }
+        let body = Body::Missing;
+        self.entries
+            .insert((header.seq, digest), Entry { signed, body });
+        Inserted::New
+    }
+
+    /// A body is being written.
+    pub(super) fn set_writing(&mut self, key: Key, id: PersistId) {
+        self.fetches.remove(&key);
+        if let Some(entry) = self.entries.get_mut(&key) {
+            entry.body = Body::Writing(id);
+            if key.0 > self.committed.seq {
+                self.bytes += u64::from(entry.signed.header.body_bytes);
+            }
+        }
+    }
+
+    /// Another header at the same position, if there is one.
+    pub(super) fn rival(&self, key: &Key) -> Option<&SignedHeader> {
+        self.at(key.0)
+            .find(|(other, _)| *other != key)
+            .map(|(_, entry)| &entry.signed)
+    }
+
+    /// Highest batch up to which an acknowledgement may go: along bodies that are there, from what was
+    /// acknowledged, or from the committed tip if that is higher. `None` if that is nothing new, or if
+    /// the acknowledged branch is not the committed one: then no position up to it may be acknowledged
+    /// again.
+    pub(super) fn next_ack(&self) -> Option<Tip> {
+        let from = if self.acked.seq > self.committed.seq {
+            self.chain(&self.acked, &self.committed).ok()?;
+            self.acked
+        } else {
+            self.committed
+        };
+        let mut at = from;
+        while let Some(child) = self.child_with_body(&at) {
+            at = child;
+        }
+        (at != from).then_some(at)
+    }
+
+    fn child_with_body(&self, parent: &Tip) -> Option<Tip> {
+        self.at(parent.seq.next())
+            .find(|(_, entry)| {
+                entry.body != Body::Missing && entry.signed.header.parent == parent.digest
+            })
+            .map(|(key, _)| self.tip_of(key))
+    }
+
+    /// The highest batch up to which this operator can say that it holds the lane.
+    pub(super) fn held_tip(&self) -> Tip {
+        if self.acked_durable.seq > self.committed.seq {
+            self.acked_durable
+        } else {
+            self.committed
+        }
+    }
+
+    /// The committed tip advances.
+    pub(super) fn commit(&mut self, tip: Tip) {
+        self.committed = tip;
+        self.proofs = self.proofs.split_off(&(tip.seq.next(), Digest::ZERO));
+        self.orphans.retain(|_, o| o.poa.tip.seq > tip.seq);
+        self.bytes = self
+            .entries
+            .range((tip.seq.next(), Digest::ZERO)..)
+            .filter(|(_, entry)| entry.body != Body::Missing)
+            .map(|(_, entry)| u64::from(entry.signed.header.body_bytes))
+            .sum();
+    }
+
+    /// Everything up to `tip` is processed: forgets it, with all rivals.
+    pub(super) fn forget(&mut self, tip: Tip) {
+        self.base = tip;
+        let above = (tip.seq.next(), Digest::ZERO);
+        self.entries = self.entries.split_off(&above);
+        self.fetches = self.fetches.split_off(&above);
+        self.targets.retain(|target| target.tip.seq > tip.seq);
+    }
+}

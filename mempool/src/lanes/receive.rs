@@ -1,0 +1,331 @@
+//! Batches and headers from peers.
+
+use super::acks::Write;
+use super::collect::Reason;
+use super::lane::{Body, Inserted, Key};
+use super::{LaneFault, LaneOutput, Lanes};
+use squad_primitives::message::{HEADERS_PER_PAGE, LaneMessage, POAS_PER_BATCH};
+use squad_primitives::{BatchSeq, Evidence, OperatorId, Poa, SignedHeader, Time, Tip};
+
+impl Lanes {
+    /// A batch whose body belongs to its header.
+    pub(super) fn on_batch(
+        &mut self,
+        now: Time,
+        from: OperatorId,
+        signed: SignedHeader,
+        poas: Vec<Poa>,
+        out: &mut Vec<LaneOutput>,
+    ) {
+        let tip = signed.header.tip(&self.config.network);
+        if !self.lanes.contains_key(&tip.lane) {
+            return out.push(LaneOutput::Fault {
+                peer: from,
+                fault: LaneFault::UnknownLane,
+            });
+        }
+        if self.keep_header(now, from, signed, tip, out) {
+            self.keep_body(now, from, &tip, out);
+            self.fill_gap(now, from, &tip, out);
+            self.advance_ack(tip.lane, out);
+            self.collect(now, tip.lane, out);
+        }
+        for poa in poas.into_iter().take(POAS_PER_BATCH) {
+            self.on_poa(now, from, poa, out);
+        }
+    }
+
+    /// Whether the header is kept, now or since before.
+    fn keep_header(
+        &mut self,
+        now: Time,
+        from: OperatorId,
+        signed: SignedHeader,
+        tip: Tip,
+        out: &mut Vec<LaneOutput>,
+    ) -> bool {
+        let Some(lane) = self.lanes.get(&tip.lane) else {
+            return false;
+        };
+        if lane.entry(&tip).is_some() {
+            return true;
+        }
+        // Cheap before dear: what could not be kept is not verified.
+        if !lane.in_range(tip.seq, &self.config) {
+            return false;
+        }
+        if !self.is_signed(&signed) {
+            out.push(LaneOutput::Fault {
+                peer: from,
+                fault: LaneFault::HeaderSignature,
+            });
+            return false;
+        }
+        self.insert_header(now, signed, tip, false, out)
+    }
+
+    fn is_signed(&self, signed: &SignedHeader) -> bool {
+        self.committees
+            .for_signature(signed.header.epoch, signed.header.lane)
+            .is_some_and(|committee| {
+                signed.verify(&self.config.network, &committee, self.verifier.as_ref())
+            })
+    }
+
+    /// Keeps a header whose signature is verified; reports a fork.
+    fn insert_header(
+        &mut self,
+        now: Time,
+        signed: SignedHeader,
+        tip: Tip,
+        required: bool,
+        out: &mut Vec<LaneOutput>,
+    ) -> bool {
+        let Some(lane) = self.lanes.get_mut(&tip.lane) else {
+            return false;
+        };
+        let position: Key = (tip.seq, tip.digest);
+        let required = required || Self::is_wanted(lane, &position);
+        if self.config.me == Some(tip.lane) {
+            out.push(LaneOutput::ForeignOwnBatch(tip.digest));
+        } else if !lane.evidence_given
+            && let Some(rival) = lane.rival(&position)
+        {
+            out.push(LaneOutput::Evidence(Evidence::Lane(
+                Box::new(*rival),
+                Box::new(signed),
+            )));
+            lane.evidence_given = true;
+        }
+        match lane.insert(signed, tip.digest, required, &self.config) {
+            Inserted::New => {
+                self.adopt_orphans(now, &tip, out);
+                self.tell_awaited(tip.lane, out);
+                true
+            }
+            Inserted::Known => true,
+            Inserted::Refused => false,
+        }
+    }
+
+    /// Puts a body out for writing, unless it is here already, another branch has the position, or the
+    /// lane is too far ahead.
+    fn keep_body(&mut self, now: Time, from: OperatorId, tip: &Tip, out: &mut Vec<LaneOutput>) {
+        let position = (tip.seq, tip.digest);
+        let Some(lane) = self.lanes.get(&tip.lane) else {
+            return;
+        };
+        match lane.entry(tip).map(|entry| entry.body) {
+            Some(Body::Missing) => {}
+            // The owner sends again what was not acknowledged in time.
+            Some(Body::Held) if from == tip.lane => {
+                return self.acknowledge_again(now, from, out);
+            }
+            _ => return,
+        }
+        let rival = lane
+            .at(tip.seq)
+            .any(|(key, entry)| *key != position && entry.body != Body::Missing);
+        // Twice the window, like headers: a commit may be known to the owner first.
+        let far = lane.bytes >= self.config.window_bytes.saturating_mul(2);
+        if !Self::is_wanted(lane, &position) && (rival || far) {
+            return;
+        }
+        let id = self.next_write(Write::Body {
+            lane: tip.lane,
+            key: position,
+        });
+        if let Some(lane) = self.lanes.get_mut(&tip.lane) {
+            lane.set_writing(position, id);
+        }
+        out.push(LaneOutput::Store { id, tip: *tip });
+    }
+
+    /// A batch arrived whose parent is not known: collects what lies between.
+    fn fill_gap(&mut self, now: Time, from: OperatorId, tip: &Tip, out: &mut Vec<LaneOutput>) {
+        let Some(lane) = self.lanes.get(&tip.lane) else {
+            return;
+        };
+        let Some(entry) = lane.entry(tip) else {
+            return;
+        };
+        let parent = Tip {
+            lane: tip.lane,
+            seq: tip.seq.prev(),
+            digest: entry.signed.header.parent,
+        };
+        let reaches = parent.seq <= lane.base.seq
+            || lane
+                .entry(&parent)
+                .is_some_and(|entry| entry.body != Body::Missing);
+        if !reaches {
+            self.want(now, parent, Reason::Gap, Some(from), out);
+        }
+    }
+
+    /// Headers arrived, with a proof for their tip.
+    pub(super) fn on_headers(
+        &mut self,
+        now: Time,
+        from: OperatorId,
+        owner: OperatorId,
+        headers: Vec<SignedHeader>,
+        poa: Option<Poa>,
+        out: &mut Vec<LaneOutput>,
+    ) {
+        let asked = self.lanes.get(&owner).is_some_and(|lane| {
+            let mut targets = lane.targets.iter();
+            targets.any(|target| target.ask.asked.contains(&from))
+        });
+        if !asked {
+            return out.push(LaneOutput::Fault {
+                peer: from,
+                fault: LaneFault::Headers,
+            });
+        }
+        let mut previous: Option<Tip> = None;
+        let mut new = 0_usize;
+        let mut links = true;
+        for signed in headers.into_iter().take(HEADERS_PER_PAGE) {
+            let tip = signed.header.tip(&self.config.network);
+            let follows = previous.is_none_or(|previous| {
+                tip.seq == previous.seq.next() && signed.header.parent == previous.digest
+            });
+            if tip.lane != owner || !follows {
+                out.push(LaneOutput::Fault {
+                    peer: from,
+                    fault: LaneFault::Headers,
+                });
+                break;
+            }
+            if previous.is_none() {
+                links = self.links(&signed);
+            }
+            previous = Some(tip);
+            let known = |lane: &super::lane::Lane| lane.entry(&tip).is_some();
+            if self.lanes.get(&owner).is_some_and(known) {
+                continue;
+            }
+            if !self.keep_answer(now, from, signed, tip, out) {
+                break;
+            }
+            new += 1;
+        }
+        self.after_headers(owner, from, new > 0, links, now);
+        if let Some(poa) = poa {
+            self.on_poa(now, from, poa, out);
+        }
+        self.advance_ack(owner, out);
+        self.collect(now, owner, out);
+        self.report_ready(out);
+    }
+
+    fn keep_answer(
+        &mut self,
+        now: Time,
+        from: OperatorId,
+        signed: SignedHeader,
+        tip: Tip,
+        out: &mut Vec<LaneOutput>,
+    ) -> bool {
+        let in_range = |lane: &super::lane::Lane| lane.in_range(tip.seq, &self.config);
+        if !self.lanes.get(&tip.lane).is_some_and(in_range) {
+            return false;
+        }
+        if !self.is_signed(&signed) {
+            out.push(LaneOutput::Fault {
+                peer: from,
+                fault: LaneFault::HeaderSignature,
+            });
+            return false;
+        }
+        self.insert_header(now, signed, tip, true, out)
+    }
+
+    /// Whether the first header of an answer follows something known.
+    fn links(&self, first: &SignedHeader) -> bool {
+        let header = &first.header;
+        self.lanes.get(&header.lane).is_some_and(|lane| {
+            let below = header.seq.prev();
+            below == BatchSeq::ZERO
+                || (below == lane.base.seq && header.parent == lane.base.digest)
+                || lane.entries.contains_key(&(below, header.parent))
+        })
+    }
+
+    /// An answer with something new leads to the next request at once, to the same peer; one without
+    /// leaves the turn to others.
+    fn after_headers(
+        &mut self,
+        owner: OperatorId,
+        from: OperatorId,
+        progress: bool,
+        links: bool,
+        now: Time,
+    ) {
+        let Some(lane) = self.lanes.get_mut(&owner) else {
+            return;
+        };
+        for target in &mut lane.targets {
+            if target.ask.asked.contains(&from) {
+                target.from_base |= !links;
+                target.ask.next_at = now;
+                if progress {
+                    target.ask.asked.retain(|peer| *peer != from);
+                    target.source = Some(from);
+                }
+            }
+        }
+    }
+
+    /// A peer asks for headers. Those that are forgotten here are served from storage; an empty answer
+    /// sends it to somebody else.
+    pub(super) fn on_headers_request(
+        &mut self,
+        from: OperatorId,
+        after: BatchSeq,
+        tip: Tip,
+        out: &mut Vec<LaneOutput>,
+    ) {
+        let Some(lane) = self.lanes.get(&tip.lane) else {
+            return out.push(LaneOutput::Fault {
+                peer: from,
+                fault: LaneFault::UnknownLane,
+            });
+        };
+        if tip.seq <= after {
+            return out.push(LaneOutput::Fault {
+                peer: from,
+                fault: LaneFault::Headers,
+            });
+        }
+        let on_branch = tip.seq <= lane.base.seq || lane.chain(&tip, &lane.base).is_ok();
+        if on_branch && after < lane.base.seq {
+            return out.push(LaneOutput::ServeHeaders {
+                to: from,
+                after,
+                tip,
+            });
+        }
+        let mut headers = Vec::new();
+        let mut at = tip;
+        while at.seq > after.max(lane.base.seq)
+            && let Some(entry) = lane.entry(&at)
+        {
+            headers.push(entry.signed);
+            at.seq = at.seq.prev();
+            at.digest = entry.signed.header.parent;
+        }
+        headers.reverse();
+        headers.truncate(HEADERS_PER_PAGE);
+        let proof = lane.proofs.get(&(tip.seq, tip.digest));
+        out.push(LaneOutput::Send {
+            to: from,
+            message: LaneMessage::Headers {
+                lane: tip.lane,
+                headers,
+                poa: proof.map(|proof| Box::new(proof.poa.clone())),
+            },
+        });
+    }
+}

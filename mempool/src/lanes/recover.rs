@@ -1,0 +1,102 @@
+//! Starting, fresh or from what a crash left.
+
+use super::commit::Blocks;
+use super::committees::Committees;
+use super::lane::{Body, Entry, Lane};
+use super::own::Own;
+use super::{LaneRecord, Lanes, LanesConfig, PersistId};
+use squad_primitives::{Committee, Cut, Height, OperatorId, SignedHeader, Signer, Time, Verifier};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// What storage has about lanes.
+#[derive(Clone, Debug, Default)]
+pub struct Recovered {
+    /// Height of the last processed block; 0 on a fresh start.
+    pub processed: Height,
+    /// Its cut.
+    pub cut: Cut,
+    /// The stored records.
+    pub records: Vec<LaneRecord>,
+    /// Headers of all stored batches above the cut, in any order, those of the own lane included.
+    /// Lower ones are ignored.
+    pub headers: Vec<SignedHeader>,
+}
+
+impl Lanes {
+    /// Lanes of a committee, from what storage has. Committed blocks above
+    /// [`Recovered::processed`] are then given again ([`LaneInput::Committed`](super::LaneInput)).
+    ///
+    /// `key` signs acknowledgements; an observer has none.
+    #[must_use]
+    pub fn recover(
+        config: LanesConfig,
+        committee: Committee,
+        key: Option<Arc<dyn Signer>>,
+        verifier: Arc<dyn Verifier>,
+        recovered: Recovered,
+    ) -> Self {
+        let Recovered {
+            processed,
+            cut,
+            records,
+            mut headers,
+        } = recovered;
+        let members = committee.members().iter().map(|member| member.operator);
+        let owners = members.chain(cut.tips().iter().map(|tip| tip.lane));
+        let mut lanes: BTreeMap<OperatorId, Lane> = owners
+            .map(|owner| (owner, Lane::new(owner, cut.tip(owner).copied())))
+            .collect();
+        headers.sort_by_key(|signed| (signed.header.lane, signed.header.seq));
+        for signed in headers {
+            let tip = signed.header.tip(&config.network);
+            if let Some(lane) = lanes.get_mut(&tip.lane)
+                && tip.seq > lane.base.seq
+            {
+                lane.bytes += u64::from(signed.header.body_bytes);
+                let body = Body::Held;
+                lane.entries
+                    .insert((tip.seq, tip.digest), Entry { signed, body });
+            }
+        }
+        for LaneRecord { acked } in records {
+            if let Some(lane) = lanes.get_mut(&acked.lane)
+                && acked.seq > lane.acked.seq
+            {
+                lane.acked = acked;
+                // The record was written with the bodies, or after them.
+                if lane.chain(&acked, &lane.base).is_ok() {
+                    lane.acked_durable = acked;
+                }
+            }
+        }
+        let own_lane = config.me.and_then(|me| lanes.get(&me));
+        let own_tip = own_lane.and_then(|lane| {
+            let highest = lane.entries.keys().next_back();
+            let tip = highest.map_or(lane.base, |key| lane.tip_of(key));
+            (tip.seq.0 > 0).then_some(tip)
+        });
+        Self {
+            committees: Committees::new(committee),
+            key,
+            verifier,
+            lanes,
+            writes: VecDeque::new(),
+            last_write: PersistId::default(),
+            peers: BTreeMap::new(),
+            own: Own {
+                tip: own_tip,
+                ..Own::default()
+            },
+            leaders: [OperatorId(u32::MAX); 2],
+            blocks: Blocks::new(processed, cut),
+            awaited: BTreeMap::new(),
+            last_commit: Time::ZERO,
+            stalled_at: Time::ZERO,
+            // The first step certifies what can be certified without a message.
+            deadline: Some(Time::ZERO),
+            recovering: true,
+            config,
+        }
+    }
+}
