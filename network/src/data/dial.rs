@@ -55,33 +55,42 @@ impl DialError {
 /// Keeps one peer connected until it leaves the committee or the node stops.
 pub(crate) async fn keep_connected(node: Arc<Node>, peer: Arc<PeerState>) {
     let mut backoff = BACKOFF_MIN;
-    let work = async {
-        loop {
-            if let Some(left) = peer.ban_left(Instant::now()) {
-                sleep(left).await;
+    loop {
+        let attempt = tokio::select! {
+            attempt = attempt(&node, &peer) => attempt,
+            () = peer.gone.cancelled() => return,
+            () = node.stop.cancelled() => return,
+        };
+        let began = Instant::now();
+        match attempt {
+            // Ends by itself in the cases above, and then cleans up.
+            Ok(connection) => link::run(&node, &peer, connection).await,
+            Err(error) => {
+                node.metrics.handshake_failures.count(error.reason());
+                tracing::debug!(peer = %peer.operator, %error, "dial failed");
             }
-            let dialled = timeout(HANDSHAKE_TIMEOUT, dial(&node, &peer)).await;
-            let began = Instant::now();
-            match dialled.unwrap_or(Err(DialError::Timeout)) {
-                Ok(connection) => link::run(&node, &peer, connection).await,
-                Err(error) => {
-                    node.metrics.handshake_failures.count(error.reason());
-                    tracing::debug!(peer = %peer.operator, %error, "dial failed");
-                }
-            }
-            // A peer that accepts and hangs up at once is not dialled faster than one that refuses.
-            if began.elapsed() >= BACKOFF_MAX {
-                backoff = BACKOFF_MIN;
-            }
-            sleep(jittered(backoff)).await;
-            backoff = (backoff * 2).min(BACKOFF_MAX);
         }
-    };
-    tokio::select! {
-        () = work => {}
-        () = peer.gone.cancelled() => {}
-        () = node.stop.cancelled() => {}
+        // A peer that accepts and hangs up at once is not dialled faster than one that refuses.
+        if began.elapsed() >= BACKOFF_MAX {
+            backoff = BACKOFF_MIN;
+        }
+        tokio::select! {
+            () = sleep(jittered(backoff)) => {}
+            () = peer.gone.cancelled() => return,
+            () = node.stop.cancelled() => return,
+        }
+        backoff = (backoff * 2).min(BACKOFF_MAX);
     }
+}
+
+/// One dial, after the peer's ban has passed.
+async fn attempt(node: &Node, peer: &PeerState) -> Result<Connection, DialError> {
+    if let Some(left) = peer.ban_left(Instant::now()) {
+        sleep(left).await;
+    }
+    timeout(HANDSHAKE_TIMEOUT, dial(node, peer))
+        .await
+        .unwrap_or(Err(DialError::Timeout))
 }
 
 async fn dial(node: &Node, peer: &PeerState) -> Result<Connection, DialError> {

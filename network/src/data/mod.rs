@@ -107,7 +107,7 @@ impl DataPlane {
     /// Binds the socket and starts dialling. Must be called inside a tokio runtime.
     pub fn start(config: DataPlaneConfig, inbound: Arc<dyn Inbound>) -> Result<Self, StartError> {
         let directory = Arc::new(Directory::new(&config, config.identity.public_key()));
-        let endpoint = endpoint::bind(&config, directory.clone())?;
+        let endpoint = endpoint::bind(&config, Arc::new(Arc::downgrade(&directory)))?;
         let local = endpoint.local_addr().map_err(|source| StartError::Bind {
             address: config.listen,
             source,

@@ -16,7 +16,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -110,10 +110,11 @@ impl PeerState {
     }
 
     /// Makes `link` the one in use and opens the queues. Call while holding [`PeerState::turn`].
-    /// Returns false, and changes nothing, if a newer connection has arrived meanwhile.
+    /// Returns false, and changes nothing, if a newer connection has arrived meanwhile or the peer has
+    /// left the committee.
     pub(crate) fn attach(&self, link: Link, arrival: u64) -> bool {
         let mut current = lock(&self.link);
-        if self.arrivals.load(Ordering::SeqCst) != arrival {
+        if self.arrivals.load(Ordering::SeqCst) != arrival || self.gone.is_cancelled() {
             return false;
         }
         *current = Some(link);
@@ -247,15 +248,19 @@ impl Directory {
     }
 }
 
-impl Admission for Directory {
+/// Weak, because TLS outlives the data plane inside connections, and peers hold connections.
+impl Admission for Weak<Directory> {
     fn is_admitted(&self, key: &PublicKey) -> bool {
-        let refusal = match self.by_key(key) {
-            None if *key == self.own_key => "own_key",
+        let Some(directory) = self.upgrade() else {
+            return false;
+        };
+        let refusal = match directory.by_key(key) {
+            None if *key == directory.own_key => "own_key",
             None => "unknown_key",
             Some(peer) if peer.ban_left(Instant::now()).is_some() => "banned",
             Some(_) => return true,
         };
-        self.metrics.handshake_failures.count(refusal);
+        directory.metrics.handshake_failures.count(refusal);
         false
     }
 }
