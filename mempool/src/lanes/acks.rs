@@ -127,8 +127,10 @@ impl Lanes {
             .filter(|lane| lane.acked_durable.seq > lane.committed.seq)
             .map(|lane| lane.acked_durable)
             .collect();
-        for ack in acked.into_iter().filter_map(|tip| self.sign_ack(tip)) {
-            self.certify_locally(now, &ack, out);
+        for tip in acked {
+            if let Some(ack) = self.sign_ack(tip) {
+                self.certify_locally(now, &ack, out);
+            }
         }
         if let Some(tip) = self.own.tip {
             self.own.acks.entry(tip).or_default();
