@@ -250,17 +250,6 @@ impl ConsensusParams {
     pub const fn heartbeat_interval(&self) -> Duration {
         Duration::from_millis(self.heartbeat_interval_ms)
     }
-
-    /// Limits that batches are checked against.
-    #[must_use]
-    pub fn batch_limits(&self) -> BatchLimits {
-        // Validation bounds both far below the range of any usize.
-        let size = |value| usize::try_from(value).unwrap_or(usize::MAX);
-        BatchLimits {
-            body_bytes: size(self.batch_bytes_limit),
-            payload_bytes: size(self.payload_bytes_limit),
-        }
-    }
 }
 
 impl Genesis {
@@ -305,6 +294,17 @@ impl Genesis {
     /// All problems, in the order of the fields.
     pub fn validate(&self) -> Result<(), Vec<Problem>> {
         validate::validate(self)
+    }
+
+    /// Limits that batches are checked against.
+    #[must_use]
+    pub fn batch_limits(&self) -> BatchLimits {
+        // Validation bounds both far below the range of any usize.
+        let size = |value| usize::try_from(value).unwrap_or(usize::MAX);
+        BatchLimits {
+            body_bytes: size(self.consensus.batch_bytes_limit),
+            payload_bytes: size(self.consensus.payload_bytes_limit),
+        }
     }
 
     /// The committee of an epoch. Genesis operators serve in every epoch.
