@@ -27,8 +27,14 @@ impl Core {
         }
         if vote.statement.kind == StatementKind::CommitVote {
             self.see(from, at.next());
-            // Somebody who repeats a commit vote long after the commit has missed it.
-            if at.view <= self.pacemaker.tick_root && at.epoch == self.pacemaker.tick_at.epoch {
+            // Somebody who sends a commit vote long after the commit has missed it.
+            let settled = cx.now.time >= self.pacemaker.last_commit.after(self.config.rebroadcast);
+            let root = if settled {
+                self.root_view()
+            } else {
+                self.pacemaker.root_before
+            };
+            if at.view <= root {
                 self.peers.lacks_commit(from);
             }
         } else {

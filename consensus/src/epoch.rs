@@ -130,6 +130,8 @@ impl Core {
         self.me = self.membership();
         self.pacemaker.on_view_entered(cx.now.time);
         self.pacemaker.tick = None;
+        self.pacemaker.tick_root = View::ZERO;
+        self.pacemaker.root_before = View::ZERO;
         let record = self.state_record();
         self.persist(vec![record], cx);
         for (from, message) in self.early.take() {

@@ -38,9 +38,11 @@ pub(crate) struct Pacemaker {
     nudged: bool,
     /// Next retransmission, while there is reason for one.
     pub(crate) tick: Option<Time>,
-    /// View and last committed view at the previous retransmission.
+    /// Current and last committed view at the previous retransmission.
     pub(crate) tick_at: ViewId,
     pub(crate) tick_root: View,
+    /// Last committed view at the retransmission before that.
+    pub(crate) root_before: View,
     /// A peer was seen in an older view since then.
     pub(crate) prodded: bool,
 }
@@ -92,7 +94,9 @@ impl Core {
         if cx.lanes.has_work(highest) {
             return Work::Lanes;
         }
-        let heartbeat = self.pacemaker.last_commit;
+        // A block that was certified a moment ago is as good as a commit: otherwise the leader after
+        // each heartbeat would add another one before the commit arrives.
+        let heartbeat = self.pacemaker.last_commit.max(self.pacemaker.certified_at);
         if cx.due(heartbeat.after(self.config.heartbeat_interval)) {
             return Work::Other;
         }

@@ -8,7 +8,7 @@ use crate::tree::{Path, Root};
 use crate::voter::Candidate;
 use crate::{Cast, Output, SafetyRecord};
 use squad_primitives::message::ConsensusMessage;
-use squad_primitives::{Block, Certificate, Digest, Proposal};
+use squad_primitives::{Block, Certificate, Digest, Duration, Proposal};
 
 impl Core {
     /// Leader: proposes as soon as there is work, the parent is known and the interval has passed.
@@ -28,9 +28,7 @@ impl Core {
         if self.work(cx) == Work::None {
             return;
         }
-        if let Some(last) = self.pacemaker.last_proposal
-            && !cx.due(last.after(self.config.block_interval_min))
-        {
+        if !self.is_interval_over(&hash, cx) {
             return;
         }
         let last_of_epoch = self.config.epoch_end(self.at.epoch);
@@ -43,6 +41,22 @@ impl Core {
             },
         };
         self.cast_proposal(block, justify, cx);
+    }
+
+    /// Whether `block_interval_min` has passed since the last proposal was received, or since it was
+    /// made if the clocks tell that this is earlier.
+    fn is_interval_over(&self, parent: &Digest, cx: &mut Context<'_>) -> bool {
+        let Some(received) = self.pacemaker.last_proposal else {
+            return true;
+        };
+        let interval = self.config.block_interval_min;
+        let interval_ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
+        let made_ms = self.tree.timestamp_ms(parent).unwrap_or_default();
+        let wait_ms = made_ms
+            .saturating_add(interval_ms)
+            .saturating_sub(cx.now.wall_ms);
+        let by_clock = cx.now.time.after(Duration::from_millis(wait_ms));
+        cx.due(by_clock.min(received.after(interval)))
     }
 
     /// The block to extend, and the certificate that allows it.

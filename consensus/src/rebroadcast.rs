@@ -48,6 +48,7 @@ impl Core {
 
     fn note_tick(&mut self) {
         self.pacemaker.tick_at = self.at;
+        self.pacemaker.root_before = self.pacemaker.tick_root;
         self.pacemaker.tick_root = self.root_view();
         self.pacemaker.prodded = false;
         self.peers.refill();

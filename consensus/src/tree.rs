@@ -79,6 +79,14 @@ impl Tree {
         self.blocks.get(hash).map(|block| block.height)
     }
 
+    /// Timestamp of a block here or of the root.
+    pub(crate) fn timestamp_ms(&self, hash: &Digest) -> Option<u64> {
+        if self.root.reference.hash == *hash {
+            return Some(self.root.timestamp_ms);
+        }
+        self.blocks.get(hash).map(|block| block.timestamp_ms)
+    }
+
     /// Cut of a block here or of the root.
     pub(crate) fn cut(&self, hash: &Digest) -> Option<&Cut> {
         if self.root.reference.hash == *hash {

@@ -1,0 +1,16 @@
+//! One file per property of the ordering core, over a deterministic network in virtual time.
+//!
+//! Run one test alone with `cargo test --release -p squad-consensus --test it -- <name>`; a failure
+//! prints the seed of its world.
+
+mod net;
+
+mod agreement;
+mod crash;
+mod epochs;
+mod equivocation;
+mod idle;
+mod late;
+mod partition;
+mod restart;
+mod stake;

@@ -1,0 +1,131 @@
+//! One node: a core, what it believes about lanes, and its disk.
+
+use super::keys::{TestKey, public_key};
+use super::lanes::TestLanes;
+use squad_consensus::{Config, Core, KeyRange, PersistId, Recovered, SafetyRecord};
+use squad_primitives::message::ConsensusMessage;
+use squad_primitives::{CommittedBlock, Committee, Cut, Height, OperatorId, Signer, Time, Tip};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+#[derive(Debug)]
+pub(super) enum Disk {
+    Records(PersistId, Vec<SafetyRecord>),
+    Block(Box<CommittedBlock>),
+    Forget(Vec<KeyRange>),
+}
+
+/// What survives a crash, and the writes that don't.
+#[derive(Debug, Default)]
+pub(crate) struct Drive {
+    records: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub(crate) chain: Vec<CommittedBlock>,
+    pub(super) queue: VecDeque<Disk>,
+    pub(super) durable: PersistId,
+}
+
+impl Drive {
+    /// Makes the oldest queued write durable. Returns the record's number if it was one.
+    pub(super) fn sync_one(&mut self) -> Option<PersistId> {
+        match self.queue.pop_front()? {
+            Disk::Records(id, records) => {
+                for record in records {
+                    let (key, value) = (record.key(), record.value());
+                    assert_eq!(SafetyRecord::from_value(&value), Ok(record));
+                    self.records.insert(key, value);
+                }
+                self.durable = id;
+                Some(id)
+            }
+            Disk::Block(block) => {
+                let height = usize::try_from(block.block.height.0).unwrap();
+                self.chain.truncate(height - 1);
+                assert_eq!(self.chain.len() + 1, height, "commits without gaps");
+                self.chain.push(*block);
+                None
+            }
+            Disk::Forget(ranges) => {
+                for range in ranges {
+                    self.records
+                        .retain(|key, _| *key < range.start || *key >= range.end);
+                }
+                None
+            }
+        }
+    }
+
+    /// Number of records kept; bounded while commits go on.
+    pub(crate) fn records(&self) -> usize {
+        self.records.len()
+    }
+
+    fn recover(&self) -> Recovered {
+        let records = self.records.values();
+        Recovered::from_records(
+            records.map(|value| SafetyRecord::from_value(value).unwrap()),
+            self.chain.last().cloned(),
+        )
+    }
+}
+
+pub(crate) struct Node {
+    pub(crate) core: Option<Core>,
+    pub(crate) lanes: TestLanes,
+    pub(crate) disk: Drive,
+    pub(crate) committed: Height,
+    pub(crate) faults: usize,
+    /// Counts restarts, so that events of an earlier life are ignored.
+    pub(super) life: u64,
+    pub(super) alarm: Option<Time>,
+    pub(super) held: Vec<(PersistId, usize, ConsensusMessage)>,
+    index: usize,
+    has_key: bool,
+}
+
+impl Node {
+    pub(super) fn new(index: usize, has_key: bool) -> Self {
+        Self {
+            core: None,
+            lanes: TestLanes::default(),
+            disk: Drive::default(),
+            committed: Height::ZERO,
+            faults: 0,
+            life: 0,
+            alarm: None,
+            held: Vec::new(),
+            index,
+            has_key,
+        }
+    }
+
+    pub(super) fn boot(&mut self, config: Config, committee: Committee) {
+        assert!(self.core.is_none(), "node {} runs already", self.index);
+        let operator = OperatorId(u32::try_from(self.index).unwrap());
+        let signer: Arc<dyn Signer> = Arc::new(TestKey(public_key(self.index)));
+        let identity = self.has_key.then_some((operator, signer));
+        self.life += 1;
+        self.alarm = None;
+        self.disk.durable = PersistId::default();
+        let last = self.disk.chain.last();
+        self.committed = last.map_or(Height::ZERO, |block| block.block.height);
+        let recovered = self.disk.recover();
+        self.core = Some(Core::new(
+            config,
+            identity,
+            super::verifier(),
+            committee,
+            recovered,
+        ));
+    }
+
+    pub(super) fn crash(&mut self) {
+        self.core = None;
+        self.life += 1;
+        self.held.clear();
+        self.disk.queue.clear();
+    }
+
+    pub(super) fn lanes_above(&self, cut: &Cut) -> Vec<Tip> {
+        self.lanes.above(cut)
+    }
+}
