@@ -1,0 +1,3 @@
+//! One file per property.
+
+mod mainnet;
