@@ -103,8 +103,8 @@ pub enum LaneFault {
     /// A proof that is malformed, below the threshold, or has a bad signature.
     #[error("proof of availability: malformed, below the threshold, or a bad signature")]
     Poa,
-    /// Headers that were not asked for, or do not form a chain.
-    #[error("headers: not asked for, or no chain")]
+    /// Headers that do not form a chain, or a request for none.
+    #[error("headers: no chain, or a request for none")]
     Headers,
     /// A message that names an operator without a lane, or more entries than there are lanes.
     #[error("lane message: unknown lane or too many entries")]

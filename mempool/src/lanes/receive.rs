@@ -177,11 +177,9 @@ impl Lanes {
             let mut targets = lane.targets.iter();
             targets.any(|target| target.ask.asked.contains(&from))
         });
+        // Not asked, or asked so long ago that somebody else has answered.
         if !asked {
-            return out.push(LaneOutput::Fault {
-                peer: from,
-                fault: LaneFault::Headers,
-            });
+            return;
         }
         let mut previous: Option<Tip> = None;
         let mut new = 0_usize;
@@ -318,7 +316,13 @@ impl Lanes {
         }
         headers.reverse();
         headers.truncate(HEADERS_PER_PAGE);
-        let proof = lane.proofs.get(&(tip.seq, tip.digest));
+        // Only what was verified is passed on: nobody is blamed for another's forgery.
+        let valid = self.verify_proof(tip.lane, &(tip.seq, tip.digest));
+        let proof = self
+            .lanes
+            .get(&tip.lane)
+            .and_then(|lane| lane.proofs.get(&(tip.seq, tip.digest)))
+            .filter(|_| valid);
         out.push(LaneOutput::Send {
             to: from,
             message: LaneMessage::Headers {

@@ -1,0 +1,13 @@
+//! Properties of the mempool, one file each.
+
+mod convergence;
+mod coverage;
+mod cuts;
+mod dedup;
+mod fairness;
+mod forks;
+mod garbage;
+mod keys;
+mod proofs;
+mod restart;
+mod world;
