@@ -6,6 +6,7 @@
 mod net;
 
 mod agreement;
+mod cost;
 mod crash;
 mod epochs;
 mod equivocation;
