@@ -163,6 +163,12 @@ impl Core {
         self.deadline
     }
 
+    /// Leaders of the current view and of the next one.
+    #[must_use]
+    pub fn leaders(&self) -> [OperatorId; 2] {
+        [self.at.view, self.at.view.next()].map(|view| self.schedule.leader(view))
+    }
+
     /// What the replica is doing.
     #[must_use]
     pub fn status(&self) -> Status {

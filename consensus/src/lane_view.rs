@@ -1,6 +1,8 @@
 //! The seam between the ordering core and the lanes of the mempool.
 
-use squad_primitives::{Cut, Epoch, Now, OperatorId, Tip};
+use squad_primitives::{Cut, Epoch, Now, OperatorId};
+
+pub use squad_mempool::lanes::{CutCheck, CutError};
 
 /// What the core asks about lanes. Answers may change between calls; the shell then gives
 /// [`Input::TipsChanged`](crate::Input::TipsChanged) or [`Input::DataArrived`](crate::Input::DataArrived).
@@ -21,31 +23,21 @@ pub trait LaneView {
     fn has_work(&self, cut: &Cut) -> bool;
 }
 
-/// Verdict about a proposed cut.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CutCheck {
-    /// Legal, and available.
-    Ok,
-    /// Can't be judged before headers, bodies or proofs up to these tips arrive.
-    Missing(Vec<Tip>),
-    /// Never legal.
-    Illegal(CutError),
-}
+/// The lanes of the mempool answer directly.
+impl LaneView for squad_mempool::Lanes {
+    fn propose(&mut self, _now: Now, parent: &Cut, epoch: Epoch) -> Cut {
+        self.propose_cut(parent, epoch)
+    }
 
-/// Why a cut is illegal after a given parent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum CutError {
-    /// A lane moves back, or to another batch at the same position.
-    #[error("cut: lane {0} moves back")]
-    Back(OperatorId),
-    /// A tip doesn't descend from the parent's tip of its lane.
-    #[error("cut: tip of lane {0} does not descend from the parent's")]
-    Branch(OperatorId),
-    /// A lane that may not advance in this epoch.
-    #[error("cut: lane {0} is closed in this epoch")]
-    Closed(OperatorId),
-    /// Bodies of more bytes than a block may hold.
-    #[error("cut: bodies are larger than one block may hold")]
-    TooLarge,
+    fn check(&mut self, parent: &Cut, cut: &Cut, epoch: Epoch) -> CutCheck {
+        self.check_cut(parent, cut, epoch)
+    }
+
+    fn uncovered(&mut self, now: Now, parent: &Cut, cut: &Cut) -> Option<OperatorId> {
+        Self::uncovered(self, now, parent, cut)
+    }
+
+    fn has_work(&self, cut: &Cut) -> bool {
+        Self::has_work(self, cut)
+    }
 }

@@ -6,6 +6,7 @@
 mod net;
 
 mod agreement;
+mod chaos;
 mod cost;
 mod crash;
 mod epochs;

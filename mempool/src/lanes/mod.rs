@@ -60,6 +60,7 @@ mod record;
 mod recover;
 mod status;
 mod timers;
+mod view;
 
 pub use config::LanesConfig;
 pub use cut::{CutCheck, CutError};
