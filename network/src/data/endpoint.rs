@@ -4,12 +4,13 @@
 
 use super::{
     config::{DataPlaneConfig, IDLE_TIMEOUT, KEEP_ALIVE, MTU_MAX, MTU_MIN},
+    socket::BurstLimit,
     tls::{self, Admission},
 };
 use crate::domain;
 use quinn::{
-    Endpoint, EndpointConfig, MtuDiscoveryConfig, ServerConfig, TokioRuntime, TransportConfig,
-    VarInt,
+    Endpoint, EndpointConfig, MtuDiscoveryConfig, Runtime, ServerConfig, TokioRuntime,
+    TransportConfig, VarInt,
     congestion::CubicConfig,
     crypto::{CryptoError, HmacKey, rustls::QuicServerConfig},
 };
@@ -78,10 +79,11 @@ pub(crate) fn bind(
         .max_incoming(config.handshakes.concurrent);
     socket(config)
         .and_then(|socket| {
-            Endpoint::new(
+            let socket = BurstLimit::new(TokioRuntime.wrap_udp_socket(socket)?, config.mtu_max);
+            Endpoint::new_with_abstract_socket(
                 endpoint_config(config)?,
                 Some(server),
-                socket,
+                Arc::new(socket),
                 Arc::new(TokioRuntime),
             )
         })

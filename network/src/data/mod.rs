@@ -27,6 +27,8 @@ mod endpoint;
 mod fetch;
 mod frame;
 mod hello;
+#[cfg(test)]
+mod hostile_tests;
 mod inbound;
 mod limits;
 mod link;
@@ -35,6 +37,7 @@ mod node;
 mod peer;
 mod penalty;
 mod queue;
+mod socket;
 mod tls;
 
 pub use class::Class;
