@@ -32,7 +32,9 @@ mod tables;
 pub use body::{BodyHead, NewBody, PruneReport, StoredBody};
 pub use changes::Changes;
 #[cfg(feature = "rocksdb")]
-pub use disk::{DiskConfig, DiskStore, FORMAT, Lock};
+pub use disk::{DiskConfig, DiskStore};
+#[cfg(any(feature = "rocksdb", test))]
+pub use disk::{FORMAT, Lock};
 pub use error::{OpenError, StorageError};
 pub use hooks::{GroupReport, Hooks, OnDurable};
 pub use memory::MemoryStore;

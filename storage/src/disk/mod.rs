@@ -8,7 +8,6 @@ mod kv;
 mod rocks;
 mod tx_index;
 
-#[cfg(feature = "rocksdb")]
 pub use directory::{FORMAT, Lock};
 #[cfg(feature = "rocksdb")]
 pub use rocks::{DiskConfig, DiskStore};
