@@ -10,7 +10,8 @@
 //! more than a third of stake (any network of four or five equal operators) a receiver therefore has a
 //! proof as soon as its own disk has the batch, without another message.
 
-use super::lane::{Body, Key};
+use super::collect::Reason;
+use super::lane::{Body, Key, Lane};
 use super::{LaneFault, LaneOutput, LaneRecord, Lanes, PersistId};
 use squad_primitives::message::LaneMessage;
 use squad_primitives::{Ack, BatchSeq, OperatorId, Poa, Time, Tip};
@@ -27,8 +28,9 @@ pub(super) enum Write {
 }
 
 impl Lanes {
-    /// Moves the record of a lane as far as its bodies reach.
-    pub(super) fn advance_ack(&mut self, owner: OperatorId, out: &mut Vec<LaneOutput>) {
+    /// Moves the record of a lane as far as its bodies reach. Asks for the body of what comes next if
+    /// only its header is here.
+    pub(super) fn advance_ack(&mut self, now: Time, owner: OperatorId, out: &mut Vec<LaneOutput>) {
         if self.config.me.is_none() || self.config.me == Some(owner) {
             return;
         }
@@ -36,10 +38,15 @@ impl Lanes {
             return;
         };
         if let Some(tip) = lane.next_ack() {
-            assert!(tip.seq > lane.acked.seq, "a record never moves back");
+            assert!(tip.seq >= lane.acked.seq, "a record never moves back");
             lane.acked = tip;
+            lane.record_ahead = false;
             let id = self.next_write(Write::Record(tip));
             out.push(LaneOutput::Persist(id, LaneRecord { acked: tip }));
+        }
+        let next = self.lanes.get(&owner).map(Lane::next_without_body);
+        for tip in next.unwrap_or_default() {
+            self.want(now, tip, Reason::Gap, Some(owner), out);
         }
     }
 

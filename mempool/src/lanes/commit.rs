@@ -64,7 +64,7 @@ impl Lanes {
             self.awaited
                 .retain(|_, wanted| wanted.lane != tip.lane || wanted.seq > tip.seq);
             self.adopt_own(*tip, out);
-            self.advance_ack(tip.lane, out);
+            self.advance_ack(now, tip.lane, out);
             self.want(now, *tip, Reason::Committed, None, out);
         }
         self.blocks.waiting.push_back((height, cut));

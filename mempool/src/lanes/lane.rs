@@ -73,6 +73,9 @@ pub(super) struct Lane {
     pub(super) entries: BTreeMap<Key, Entry>,
     /// Highest batch that this operator acknowledged or is about to (its record is written).
     pub(super) acked: Tip,
+    /// After a restart: the record is there, but not all bodies up to it. They are collected again, and
+    /// acknowledged when they are there.
+    pub(super) record_ahead: bool,
     /// Highest batch whose record and bodies are durable.
     pub(super) acked_durable: Tip,
     pub(super) proofs: BTreeMap<Key, Proof>,
@@ -103,6 +106,7 @@ impl Lane {
             committed: base,
             entries: BTreeMap::new(),
             acked: start(owner),
+            record_ahead: false,
             acked_durable: base,
             proofs: BTreeMap::new(),
             orphans: BTreeMap::new(),
@@ -222,17 +226,51 @@ impl Lane {
     /// the acknowledged branch is not the committed one: then no position up to it may be acknowledged
     /// again.
     pub(super) fn next_ack(&self) -> Option<Tip> {
-        let from = if self.acked.seq > self.committed.seq {
-            self.chain(&self.acked, &self.committed).ok()?;
-            self.acked
-        } else {
-            self.committed
-        };
+        let from = self.ack_parent()?;
         let mut at = from;
         while let Some(child) = self.child_with_body(&at) {
             at = child;
         }
-        (at != from).then_some(at)
+        let restored =
+            self.record_ahead && self.acked.seq > self.committed.seq && self.has_bodies();
+        (at != from || restored).then_some(at)
+    }
+
+    /// Whether all bodies between the committed tip and the record are here.
+    fn has_bodies(&self) -> bool {
+        let here = |tip: &Tip| self.entry(tip).is_some_and(|e| e.body != Body::Missing);
+        self.chain(&self.acked, &self.committed)
+            .is_ok_and(|chain| chain.iter().all(here))
+    }
+
+    /// Tip that the next acknowledged batch has to follow, if the acknowledged branch is the committed
+    /// one.
+    fn ack_parent(&self) -> Option<Tip> {
+        if self.acked.seq > self.committed.seq {
+            self.chain(&self.acked, &self.committed).ok()?;
+            Some(self.acked)
+        } else {
+            Some(self.committed)
+        }
+    }
+
+    /// Whether a batch would be acknowledged next if its body were here.
+    pub(super) fn is_next(&self, tip: &Tip) -> bool {
+        let parent = self.entry(tip).map(|entry| entry.signed.header.parent);
+        self.ack_parent()
+            .is_some_and(|at| at.seq.next() == tip.seq && Some(at.digest) == parent)
+    }
+
+    /// Batches that would be acknowledged next but whose bodies were not kept: another branch had their
+    /// position when they came.
+    pub(super) fn next_without_body(&self) -> Vec<Tip> {
+        let Some(at) = self.ack_parent() else {
+            return Vec::new();
+        };
+        self.at(at.seq.next())
+            .filter(|(_, entry)| entry.signed.header.parent == at.digest)
+            .map(|(key, _)| self.tip_of(key))
+            .collect()
     }
 
     fn child_with_body(&self, parent: &Tip) -> Option<Tip> {

@@ -60,6 +60,7 @@ mod record;
 mod recover;
 mod status;
 mod timers;
+mod usage;
 mod view;
 
 pub use config::LanesConfig;
@@ -69,6 +70,7 @@ pub use output::{LaneFault, LaneOutput};
 pub use own::OwnWindow;
 pub use record::{LaneRecord, PersistId};
 pub use recover::Recovered;
+pub use usage::LanesUsage;
 
 use acks::Write;
 use commit::Blocks;

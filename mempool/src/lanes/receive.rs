@@ -27,7 +27,7 @@ impl Lanes {
         if self.keep_header(now, from, signed, tip, out) {
             self.keep_body(now, from, &tip, out);
             self.fill_gap(now, from, &tip, out);
-            self.advance_ack(tip.lane, out);
+            self.advance_ack(now, tip.lane, out);
             self.collect(now, tip.lane, out);
         }
         for poa in poas.into_iter().take(POAS_PER_BATCH) {
@@ -108,8 +108,8 @@ impl Lanes {
         }
     }
 
-    /// Puts a body out for writing, unless it is here already, another branch has the position, or the
-    /// lane is too far ahead.
+    /// Puts a body out for writing, unless it is here already, another branch has the position and this
+    /// one can't be acknowledged, or the lane is too far ahead.
     fn keep_body(&mut self, now: Time, from: OperatorId, tip: &Tip, out: &mut Vec<LaneOutput>) {
         let position = (tip.seq, tip.digest);
         let Some(lane) = self.lanes.get(&tip.lane) else {
@@ -128,7 +128,8 @@ impl Lanes {
             .any(|(key, entry)| *key != position && entry.body != Body::Missing);
         // Twice the window, like headers: a commit may be known to the owner first.
         let far = lane.bytes >= self.config.window_bytes.saturating_mul(2);
-        if !Self::is_wanted(lane, &position) && (rival || far) {
+        let refused = (rival && !lane.is_next(tip)) || far;
+        if refused && !Self::is_wanted(lane, &position) {
             return;
         }
         let id = self.next_write(Write::Body {
@@ -213,7 +214,7 @@ impl Lanes {
         if let Some(poa) = poa {
             self.on_poa(now, from, poa, out);
         }
-        self.advance_ack(owner, out);
+        self.advance_ack(now, owner, out);
         self.collect(now, owner, out);
         self.report_ready(out);
     }

@@ -64,8 +64,9 @@ impl Lanes {
                 && acked.seq > lane.acked.seq
             {
                 lane.acked = acked;
-                // The record was written with the bodies, or after them.
-                if lane.chain(&acked, &lane.base).is_ok() {
+                // Bodies and records may lie in different files, so the record may be ahead.
+                lane.record_ahead = lane.chain(&acked, &lane.base).is_err();
+                if !lane.record_ahead {
                     lane.acked_durable = acked;
                 }
             }

@@ -346,12 +346,19 @@ impl World {
     pub(crate) fn crash(&mut self, me: u32) {
         let node = &mut self.nodes[me as usize];
         node.alive = false;
-        // A torn group commit: some prefix of what was queued made it.
-        let kept = self.random.below(node.writes.len() as u64 + 1) as usize;
-        for (_, write) in node.writes.drain(..).take(kept).collect::<Vec<_>>() {
-            node.disk.write(write);
+        // A torn group commit: some prefix of what was queued made it. Bodies and records may lie in
+        // different files, so each has a prefix of its own.
+        let queued = node.writes.len() as u64 + 1;
+        let (bodies, records) = (self.random.below(queued), self.random.below(queued));
+        for (place, (_, write)) in (0..).zip(std::mem::take(&mut node.writes)) {
+            let kept = match write {
+                Pending::Record(_) => records,
+                Pending::Body(_) | Pending::Own(_) => bodies,
+            };
+            if place < kept {
+                node.disk.write(write);
+            }
         }
-        node.writes.clear();
         for peer in 0..self.len() {
             if peer != me && self.nodes[peer as usize].alive {
                 self.input(peer, LaneInput::PeerDisconnected(id(me)));
@@ -527,6 +534,9 @@ impl World {
     }
 
     fn deliver(&mut self, from: u32, to: u32, packet: Packet) {
+        if !self.nodes[to as usize].alive {
+            return;
+        }
         let from_id = id(from);
         match packet {
             Packet::Batch(signed, poas) => {
@@ -676,10 +686,6 @@ impl World {
 
     pub(crate) fn faults(&self) -> usize {
         self.nodes.iter().map(|node| node.faults).sum()
-    }
-
-    pub(crate) fn set_sealed(&mut self, me: u32, tip: Tip) {
-        self.nodes[me as usize].sealed = Some(tip);
     }
 }
 
