@@ -20,6 +20,8 @@ pub use sections::{
 };
 pub use squad_primitives::genesis::Problem;
 
+pub(crate) use units::duration::parse as parse_duration;
+
 use section::SettingDoc;
 use serde::{Deserialize, Serialize};
 

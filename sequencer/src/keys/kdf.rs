@@ -94,15 +94,23 @@ impl FromStr for KdfCost {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Kdf {
-    #[serde(flatten)]
-    function: Function,
+    function: FunctionName,
+    params: Params,
     /// Empty in EIP-2335.
     message: String,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum FunctionName {
+    Scrypt,
+    Pbkdf2,
+}
+
+/// Parameters; the two forms have different fields.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "function", content = "params", rename_all = "lowercase")]
-enum Function {
+#[serde(untagged)]
+enum Params {
     Scrypt(ScryptParams),
     Pbkdf2(Pbkdf2Params),
 }
@@ -131,23 +139,30 @@ impl Kdf {
     pub(super) fn new(cost: KdfCost, salt: &[u8; 32]) -> Self {
         let salt = hex::encode(salt);
         let dklen = KEY_BYTES as u32;
-        let function = match cost {
-            KdfCost::Scrypt { log_n } => Function::Scrypt(ScryptParams {
-                dklen,
-                n: 1 << log_n,
-                p: SCRYPT_P,
-                r: SCRYPT_R,
-                salt,
-            }),
-            KdfCost::Pbkdf2 { rounds } => Function::Pbkdf2(Pbkdf2Params {
-                c: rounds,
-                dklen,
-                prf: "hmac-sha256".to_owned(),
-                salt,
-            }),
+        let (function, params) = match cost {
+            KdfCost::Scrypt { log_n } => (
+                FunctionName::Scrypt,
+                Params::Scrypt(ScryptParams {
+                    dklen,
+                    n: 1 << log_n,
+                    p: SCRYPT_P,
+                    r: SCRYPT_R,
+                    salt,
+                }),
+            ),
+            KdfCost::Pbkdf2 { rounds } => (
+                FunctionName::Pbkdf2,
+                Params::Pbkdf2(Pbkdf2Params {
+                    c: rounds,
+                    dklen,
+                    prf: "hmac-sha256".to_owned(),
+                    salt,
+                }),
+            ),
         };
         Self {
             function,
+            params,
             message: String::new(),
         }
     }
@@ -157,9 +172,10 @@ impl Kdf {
         &self,
         password: &[u8],
     ) -> Result<Zeroizing<[u8; KEY_BYTES]>, KeystoreError> {
-        match &self.function {
-            Function::Scrypt(params) => params.derive(password),
-            Function::Pbkdf2(params) => params.derive(password),
+        match (self.function, &self.params) {
+            (FunctionName::Scrypt, Params::Scrypt(params)) => params.derive(password),
+            (FunctionName::Pbkdf2, Params::Pbkdf2(params)) => params.derive(password),
+            _ => Err(KeystoreError::KdfParams("not those of the function")),
         }
     }
 }

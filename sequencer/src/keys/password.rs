@@ -76,16 +76,10 @@ pub enum PasswordSource {
 }
 
 impl PasswordSource {
-    /// The first that is given: flag, [`PASSWORD_FILE_VARIABLE`], setting; else the terminal.
+    /// The first that is given: flag or [`PASSWORD_FILE_VARIABLE`], setting; else the terminal.
     #[must_use]
-    pub fn choose(
-        flag: Option<PathBuf>,
-        environment: Option<PathBuf>,
-        setting: Option<PathBuf>,
-    ) -> Self {
-        flag.or(environment)
-            .or(setting)
-            .map_or(Self::Prompt, Self::File)
+    pub fn choose(flag: Option<PathBuf>, setting: Option<PathBuf>) -> Self {
+        flag.or(setting).map_or(Self::Prompt, Self::File)
     }
 
     /// Gets the password of an existing key.
@@ -164,16 +158,14 @@ mod tests {
     }
 
     #[test]
-    fn the_flag_wins_over_the_environment_and_the_setting() {
+    fn the_flag_wins_over_the_setting() {
         let path = |name: &str| Some(PathBuf::from(name));
-        let chosen =
-            |flag, environment, setting| match PasswordSource::choose(flag, environment, setting) {
-                PasswordSource::File(path) => path.display().to_string(),
-                PasswordSource::Prompt => "prompt".to_owned(),
-            };
-        assert_eq!(chosen(path("a"), path("b"), path("c")), "a");
-        assert_eq!(chosen(None, path("b"), path("c")), "b");
-        assert_eq!(chosen(None, None, path("c")), "c");
-        assert_eq!(chosen(None, None, None), "prompt");
+        let chosen = |flag, setting| match PasswordSource::choose(flag, setting) {
+            PasswordSource::File(path) => path.display().to_string(),
+            PasswordSource::Prompt => "prompt".to_owned(),
+        };
+        assert_eq!(chosen(path("a"), path("b")), "a");
+        assert_eq!(chosen(None, path("b")), "b");
+        assert_eq!(chosen(None, None), "prompt");
     }
 }

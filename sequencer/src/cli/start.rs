@@ -1,0 +1,170 @@
+//! `squad start`
+
+use super::args::{ConfigArgs, GlobalArgs, read_genesis};
+use super::exit::{Code, Failure, Outcome, problems};
+use super::logging;
+use crate::config::Role;
+use crate::keys;
+use crate::node::{self, NodeError};
+use clap::Args;
+use squad_primitives::{IdentityKey, Signer as _};
+use squad_storage::Lock;
+use std::io;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// Longest graceful stop: admission ends, queues drain, the store flushes.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What is left of tasks after the node has stopped is given this long.
+const RUNTIME_STOP_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// `squad start`
+#[derive(Debug, Args)]
+pub(crate) struct StartArgs {
+    #[command(flatten)]
+    settings: ConfigArgs,
+}
+
+/// Runs a node until it is asked to stop.
+pub(crate) fn run(global: &GlobalArgs, args: &StartArgs) -> Outcome {
+    let home = global.home()?;
+    let loaded = args.settings.load(global, &home)?;
+    let genesis = read_genesis(&home.genesis_file())?;
+    let network = genesis.network_id();
+    global.check_network(&network)?;
+    loaded
+        .config
+        .validate(Some(&genesis))
+        .map_err(|list| problems("configuration", &list))?;
+    let config = loaded.config;
+    logging::start(&config.log);
+
+    let _lock = Lock::acquire(home.root())?;
+    let identity = match config.node.role {
+        Role::Operator => {
+            let password = global
+                .password(&home, &config)
+                .read()
+                .map_err(keys::KeyError::from)?;
+            Some(keys::load_identity(
+                &home.resolve(&config.keys.identity),
+                &password,
+            )?)
+        }
+        Role::Observer => None,
+    };
+    if let Some(key) = &identity
+        && genesis.operator_by_key(&key.public_key()).is_none()
+    {
+        return Err(Failure::new(
+            Code::Network,
+            format!(
+                "keys.identity: the genesis of network {network} lists no operator with key {}",
+                key.public_key()
+            ),
+        ));
+    }
+    use_ring();
+    tracing::info!(
+        version = super::version::SHORT,
+        network = genesis.network,
+        network_id = %network,
+        role = ?config.node.role,
+        identity = identity.as_ref().map(|key: &IdentityKey| tracing::field::display(key.public_key())),
+        home = %home.root().display(),
+        "starting"
+    );
+
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(config.node.worker_threads)
+        .thread_name("net")
+        .enable_all()
+        .build()?;
+    let outcome = runtime.block_on(async {
+        let shutdown = CancellationToken::new();
+        let node = node::run(config, genesis, identity, home.root(), shutdown.clone());
+        supervise(Box::pin(node), &shutdown).await
+    });
+    runtime.shutdown_timeout(RUNTIME_STOP_TIMEOUT);
+    if outcome.is_ok() {
+        tracing::info!("stopped");
+    }
+    outcome
+}
+
+/// Libraries that build TLS settings themselves take the process' provider; two are never compiled in,
+/// but rustls only picks one alone if exactly one is known to it.
+fn use_ring() {
+    if rustls::crypto::ring::default_provider()
+        .install_default()
+        .is_err()
+    {
+        tracing::debug!("a TLS provider is installed already");
+    }
+}
+
+/// Runs the node until a signal, then gives it [`STOP_TIMEOUT`]. A second signal ends the process.
+async fn supervise(
+    mut node: impl Future<Output = Result<(), NodeError>> + Unpin,
+    shutdown: &CancellationToken,
+) -> Outcome {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let asked = tokio::select! {
+        ended = &mut node => return ended.map_err(Failure::from),
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    };
+    tracing::info!(signal = asked, "stopping; a second signal forces the end");
+    shutdown.cancel();
+    tokio::select! {
+        ended = tokio::time::timeout(STOP_TIMEOUT, node) => match ended {
+            Ok(ended) => ended.map_err(Failure::from),
+            Err(_) => Err(Failure::new(
+                Code::Other,
+                format!("the node did not stop within {STOP_TIMEOUT:?}"),
+            )),
+        },
+        _ = terminate.recv() => Err(forced()),
+        _ = interrupt.recv() => Err(forced()),
+    }
+}
+
+fn forced() -> Failure {
+    Failure::new(Code::Other, "forced to end by a second signal")
+}
+
+impl From<NodeError> for Failure {
+    fn from(error: NodeError) -> Self {
+        let code = match &error {
+            NodeError::Open(squad_storage::OpenError::Locked { .. }) => Code::InUse,
+            NodeError::Open(_) | NodeError::Storage(_) => Code::Storage,
+            NodeError::Safety(_) => Code::Safety,
+            NodeError::NoKey => Code::Key,
+            NodeError::UnknownOperator => Code::Network,
+            NodeError::Committee(_) => Code::Config,
+            _ if is_address_in_use(&error) => Code::InUse,
+            _ => Code::Other,
+        };
+        Self {
+            code,
+            error: error.into(),
+        }
+    }
+}
+
+fn is_address_in_use(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::AddrInUse)
+        {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}

@@ -1,0 +1,160 @@
+//! The description of a local network, `localnet.json`.
+
+use super::process::ProcessId;
+use serde::{Deserialize, Serialize};
+use squad_primitives::{NetworkId, RollupId};
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+const FILE: &str = "localnet.json";
+
+/// A local network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct State {
+    /// Id of the network.
+    pub network_id: NetworkId,
+    /// Its rollups.
+    pub rollups: Vec<RollupId>,
+    /// Its operators, by number.
+    pub nodes: Vec<NodeState>,
+}
+
+/// One operator of a local network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeState {
+    /// Home directory.
+    pub home: PathBuf,
+    /// gRPC services.
+    pub grpc: SocketAddr,
+    /// Metrics and health.
+    pub http: SocketAddr,
+    /// The process that was started last; it may have ended since.
+    pub process: Option<ProcessId>,
+}
+
+impl NodeState {
+    /// The process, if it is still running.
+    #[must_use]
+    pub fn running(&self) -> Option<ProcessId> {
+        self.process.filter(ProcessId::is_running)
+    }
+
+    /// gRPC address for clients.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.grpc)
+    }
+
+    /// Log file.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.home.join("node.log")
+    }
+}
+
+/// Why a description can't be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StateError {
+    /// There is none: nothing was started here.
+    #[error("{0} holds no local network: start one with `squad localnet up`")]
+    Missing(PathBuf),
+    /// It can't be read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It is not a description.
+    #[error("{path}: {source}")]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+}
+
+impl State {
+    /// Reads the description of a directory.
+    ///
+    /// # Errors
+    /// See [`StateError`].
+    pub fn read(directory: &Path) -> Result<Self, StateError> {
+        let path = directory.join(FILE);
+        let bytes = std::fs::read(&path).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => StateError::Missing(directory.to_owned()),
+            _ => StateError::Io {
+                path: path.clone(),
+                source,
+            },
+        })?;
+        serde_json::from_slice(&bytes).map_err(|source| StateError::Json { path, source })
+    }
+
+    /// Writes the description; readers see the old or the new one.
+    ///
+    /// # Errors
+    /// See [`StateError`].
+    pub fn write(&self, directory: &Path) -> Result<(), StateError> {
+        let path = directory.join(FILE);
+        let draft = directory.join("localnet.json.new");
+        let text = serde_json::to_string_pretty(self).map_err(|source| StateError::Json {
+            path: path.clone(),
+            source,
+        })?;
+        std::fs::write(&draft, text)
+            .and_then(|()| std::fs::rename(&draft, &path))
+            .map_err(|source| StateError::Io { path, source })
+    }
+
+    /// Path of the description in a directory.
+    #[must_use]
+    pub fn path(directory: &Path) -> PathBuf {
+        directory.join(FILE)
+    }
+
+    /// Processes that are running.
+    #[must_use]
+    pub fn running(&self) -> Vec<ProcessId> {
+        self.nodes.iter().filter_map(NodeState::running).collect()
+    }
+
+    /// Deletes what [`super::create`] and the nodes made, and nothing else.
+    ///
+    /// # Errors
+    /// [`StateError::Io`].
+    pub fn remove(&self, directory: &Path) -> Result<(), StateError> {
+        for path in self.nodes.iter().map(|node| &node.home) {
+            if path.parent() == Some(directory) {
+                remove_all(path)?;
+            }
+        }
+        remove_all(&directory.join("load"))?;
+        let path = Self::path(directory);
+        std::fs::remove_file(&path).map_err(|source| StateError::Io { path, source })?;
+        // Stays if the user keeps something of his own in it.
+        match std::fs::remove_dir(directory) {
+            Err(error) if error.kind() != io::ErrorKind::DirectoryNotEmpty => Err(StateError::Io {
+                path: directory.to_owned(),
+                source: error,
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn remove_all(path: &Path) -> Result<(), StateError> {
+    match std::fs::remove_dir_all(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(StateError::Io {
+            path: path.to_owned(),
+            source,
+        }),
+        _ => Ok(()),
+    }
+}
