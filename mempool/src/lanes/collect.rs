@@ -137,7 +137,7 @@ impl Lanes {
             return;
         };
         if lane.targets.is_empty() {
-            return;
+            return lane.fetches.clear();
         }
         let mut targets = std::mem::take(&mut lane.targets);
         let mut bodies: Vec<(Tip, Option<OperatorId>)> = Vec::new();

@@ -131,7 +131,7 @@ impl Lanes {
             LaneInput::Missing { tips, proposer } => self.on_missing(now, tips, proposer, out),
             LaneInput::Committed { height, cut } => self.on_committed(now, height, cut, out),
             LaneInput::Processed(height) => self.on_processed(height),
-            LaneInput::EpochReady(committee) => self.on_epoch(committee),
+            LaneInput::EpochReady(committee) => self.on_epoch(now, committee),
         }
     }
 
@@ -162,13 +162,28 @@ impl Lanes {
         }
     }
 
-    fn on_epoch(&mut self, committee: Committee) {
+    /// An epoch starts. Proofs of the epoch before the last are void from now on; own batches that had
+    /// only such a proof are certified again, by acknowledgements of the new epoch.
+    fn on_epoch(&mut self, now: Time, committee: Committee) {
         for member in committee.members() {
             self.lanes
                 .entry(member.operator)
                 .or_insert_with(|| Lane::new(member.operator, None));
         }
-        self.committees.advance(committee);
+        if !self.committees.advance(committee) {
+            return;
+        }
+        let epoch = self.committees.epoch();
+        for lane in self.lanes.values_mut() {
+            lane.proofs
+                .retain(|_, proof| proof.poa.epoch.next() >= epoch);
+        }
+        if let Some(lane) = self.config.me.and_then(|me| self.lanes.get(&me)) {
+            let proven = lane.proofs.keys().next_back().map(|key| key.0);
+            self.own.certified = proven.unwrap_or(lane.committed.seq);
+            self.own.held.clear();
+            self.wake(now.after(self.config.rebroadcast));
+        }
     }
 
     /// Asks for a tick at `at` or earlier.

@@ -1,6 +1,6 @@
 //! What must survive a crash so that this operator never contradicts itself.
 
-use squad_primitives::codec::{Encode, encode_length};
+use squad_primitives::codec::Encode;
 use squad_primitives::{OperatorId, Tip, canonical};
 
 /// Number of a write. Writes are numbered from 1 in the order of their outputs.
@@ -24,9 +24,30 @@ impl LaneRecord {
     /// Key of the record: one per lane, newer ones replace older ones.
     #[must_use]
     pub fn key(lane: OperatorId) -> Vec<u8> {
-        let mut key = Vec::with_capacity(12);
-        encode_length(0, &mut key);
-        lane.encode(&mut key);
-        key
+        lane.to_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use squad_primitives::codec::decode;
+    use squad_primitives::{BatchSeq, Digest};
+
+    /// Stored on disk: a change here needs a new format version of the data directory.
+    #[test]
+    fn the_encoding_is_pinned() {
+        let record = LaneRecord {
+            acked: Tip {
+                lane: OperatorId(3),
+                seq: BatchSeq(0x0102),
+                digest: Digest([0xab; 32]),
+            },
+        };
+        let mut expected = vec![3, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0];
+        expected.extend([0xab; 32]);
+        assert_eq!(record.to_bytes(), expected);
+        assert_eq!(decode::<LaneRecord>(&expected), Ok(record));
+        assert_eq!(LaneRecord::key(OperatorId(3)), [3, 0, 0, 0]);
     }
 }

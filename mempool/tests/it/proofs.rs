@@ -142,6 +142,26 @@ fn acks_of_another_epoch_do_not_count() {
 }
 
 #[test]
+fn a_proof_that_two_epochs_made_void_is_collected_anew() {
+    let mut four = Alone::new(0, &[1; 4]);
+    let tip = own_batch(&mut four, 0);
+    give_ack(&mut four, 1, 1, tip);
+    four.step(2, LaneInput::EpochReady(committee(1, &[1; 4])));
+    assert_eq!(four.lanes.own_window().in_flight, 0, "legal for one more");
+    four.step(3, LaneInput::EpochReady(committee(2, &[1; 4])));
+    assert_eq!(four.lanes.own_window().in_flight, 1);
+    assert!(!four.lanes.has_work(&Cut::default()));
+    let asked = four.run_to(300 * MS).into_iter().any(|(_, output)| {
+        matches!(output, LaneOutput::Send { to, message: LaneMessage::Status(_) } if to == id(1))
+    });
+    assert!(asked, "who acknowledged before is asked again");
+    four.message(300 * MS, 1, LaneMessage::Ack(ack(1, 2, tip)));
+    assert_eq!(four.lanes.own_window().in_flight, 0);
+    let cut = four.lanes.propose_cut(&Cut::default(), Epoch(2));
+    assert_eq!(cut, Cut::new(vec![tip]));
+}
+
+#[test]
 fn a_proof_goes_to_the_leaders_at_once_and_to_all_after_five_milliseconds() {
     let mut four = Alone::new(0, &[1; 4]);
     four.step(0, LaneInput::LeadersChanged([id(2), id(3)]));
