@@ -4,7 +4,7 @@ use crate::certificates::Search;
 use crate::context::Context;
 use crate::core::{Core, VIEWS_AHEAD, VIEWS_BEHIND};
 use crate::votes::Added;
-use crate::{Cast, PeerFault, Recovered, SafetyRecord};
+use crate::{Cast, PeerFault, SafetyRecord};
 use squad_primitives::message::{CERTIFICATES_PER_PAGE, ConsensusMessage};
 use squad_primitives::{Certificate, OperatorId, Statement, StatementKind, View, ViewId, Vote};
 use std::cmp::Ordering;
@@ -141,10 +141,12 @@ impl Core {
         if kind != StatementKind::Timeout {
             self.pacemaker.certified_at = cx.now.time;
         }
-        let recorded = Recovered::is_recorded(kind)
-            .then(|| SafetyRecord::Certificate(Box::new(certificate.clone())));
+        let record = SafetyRecord::Certificate(Box::new(certificate));
         if at < self.at {
-            self.persist_all(recorded, cx);
+            // A CC of a view already left is stored with the block that it commits.
+            if kind != StatementKind::CommitVote {
+                self.persist(vec![record], cx);
+            }
             return;
         }
         let commit_vote = kind == StatementKind::Vote && self.may_commit_vote(at);
@@ -154,9 +156,8 @@ impl Core {
         self.pacemaker.on_view_left(kind, self.skips_turn());
         self.counters.views_timed_out += u64::from(kind == StatementKind::Timeout);
         let jump = at != self.at;
-        self.enter(at.next(), Some(certificate), jump, cx);
-        let records = recorded.into_iter().chain([self.state_record()]);
-        let id = self.persist(records.collect(), cx);
+        self.enter(at.next(), jump, cx);
+        let id = self.persist(vec![record, self.state_record()], cx);
         if let (true, Some(id)) = (commit_vote, id)
             && let Some(vote) = self.sign(Statement::commit_vote(at, block))
         {
@@ -164,26 +165,11 @@ impl Core {
         }
     }
 
-    fn persist_all(&mut self, record: Option<SafetyRecord>, cx: &mut Context<'_>) {
-        if let Some(record) = record {
-            self.persist(vec![record], cx);
-        }
-    }
-
     /// Rules 1 and 6: enters a view. `jump` says that views before it were left out.
-    pub(crate) fn enter(
-        &mut self,
-        at: ViewId,
-        entry: Option<Certificate>,
-        jump: bool,
-        cx: &mut Context<'_>,
-    ) {
+    fn enter(&mut self, at: ViewId, jump: bool, cx: &mut Context<'_>) {
         assert!(at > self.at, "views only ever ascend");
         self.at = at;
-        if at > self.state.at {
-            self.state.at = at;
-            self.state.entry = entry;
-        }
+        self.state.at = self.state.at.max(at);
         if jump {
             self.silence.reset();
         } else {
@@ -213,6 +199,14 @@ impl Core {
                 self.count(vote, true, cx);
             }
         }
+    }
+
+    /// The certificate that led into the current view; none in the first view of an epoch.
+    pub(crate) fn entry_certificate(&self) -> Option<&Certificate> {
+        let before = self.at.view.prev();
+        self.certificates
+            .block_certificate(before)
+            .or_else(|| self.certificates.get(StatementKind::Timeout, before))
     }
 
     /// The certified block that a proposal of the current view extends.

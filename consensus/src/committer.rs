@@ -101,6 +101,11 @@ impl Core {
         }
         self.epoch_over = true;
         self.epoch_proof.clone_from(&self.root_proof);
+        // Should all replicas stop before any has stored the block, nobody could sign in this epoch any
+        // more to commit it again.
+        if let Some(proof) = self.root_proof.clone() {
+            self.persist(vec![SafetyRecord::Certificate(Box::new(proof))], cx);
+        }
         self.own.commit_votes.clear();
         self.own.current.clear();
         let next = ViewId::new(at.epoch.next(), View::ZERO);

@@ -47,6 +47,8 @@ pub struct Core {
     /// Commit certificate that ended the previous epoch.
     pub(crate) epoch_proof: Option<Certificate>,
     pub(crate) certificates: Certificates,
+    /// Recovered certificates of an epoch that is not reached again yet.
+    pub(crate) later: Vec<Certificate>,
     pub(crate) collector: Collector,
     /// First valid proposal of each view from the current one on.
     pub(crate) candidates: BTreeMap<View, Candidate>,
@@ -95,6 +97,7 @@ impl Core {
             root_proof: None,
             epoch_proof: None,
             certificates: Certificates::default(),
+            later: Vec::new(),
             collector: Collector::default(),
             candidates: BTreeMap::new(),
             own: Own::default(),
@@ -226,12 +229,7 @@ impl Core {
             ConsensusMessage::Certificates(page) => self.on_certificates(from, page, cx),
             ConsensusMessage::BlockRequest(hash) => self.on_block_request(from, hash, cx),
             ConsensusMessage::Block(block) => self.on_block(*block),
-            ConsensusMessage::SyncRequest(height) => {
-                cx.out.push(Output::ServeBlocks {
-                    to: from,
-                    from: height,
-                });
-            }
+            ConsensusMessage::SyncRequest(height) => self.on_sync_request(from, height, cx),
             ConsensusMessage::Sync(blocks) => self.on_synced(Some(from), blocks, cx),
         }
     }

@@ -7,7 +7,7 @@ use crate::leader::Schedule;
 use crate::votes::Collector;
 use crate::{Output, PersistId, Recovered};
 use squad_primitives::message::ConsensusMessage;
-use squad_primitives::{Committee, Statement, View, ViewId, Vote};
+use squad_primitives::{Certificate, Committee, Statement, View, ViewId, Vote};
 
 impl Core {
     /// Takes over what survived a crash. Everything in it was verified before it was stored.
@@ -42,6 +42,8 @@ impl Core {
             let at = certificate.statement.at;
             if at.epoch == epoch && at.view >= root {
                 self.certificates.insert(certificate);
+            } else if at.epoch > epoch {
+                self.later.push(certificate);
             }
         }
         let first = ViewId::new(epoch, View(1)).max(ViewId::new(epoch, root.next()));
@@ -55,11 +57,10 @@ impl Core {
             self.at = self.state.at;
         } else if self.state.at < first {
             self.state.at = first;
-            self.state.entry = None;
         }
     }
 
-    /// Repeats what was signed in the recovered view; it is durable already.
+    /// Begins to take part.
     pub(crate) fn start(&mut self, cx: &mut Context<'_>) {
         if self.started {
             return;
@@ -68,6 +69,12 @@ impl Core {
         self.pacemaker.on_view_entered(cx.now.time);
         self.pacemaker.last_commit = cx.now.time;
         self.pacemaker.certified_at = cx.now.time;
+        self.repeat_promises(cx);
+    }
+
+    /// Sends and counts again what was signed in the current view before a restart; it is durable
+    /// already.
+    fn repeat_promises(&mut self, cx: &mut Context<'_>) {
         if self.voter().is_none() {
             return;
         }
@@ -123,10 +130,19 @@ impl Core {
         self.silence.retain(&committee);
         self.judge.committee = committee;
         self.certificates = Certificates::default();
+        let epoch = self.judge.committee.epoch();
+        let (reached, later) = std::mem::take(&mut self.later)
+            .into_iter()
+            .partition(|certificate| certificate.statement.at.epoch == epoch);
+        self.later = later;
+        let reached: Vec<Certificate> = reached;
+        for certificate in reached {
+            self.certificates.insert(certificate);
+        }
         self.collector = Collector::default();
         self.candidates.clear();
         self.sync.stop();
-        self.resume_at(ViewId::new(self.judge.committee.epoch(), View(1)));
+        self.resume_at(ViewId::new(epoch, View(1)));
         self.me = self.membership();
         self.pacemaker.on_view_entered(cx.now.time);
         self.pacemaker.tick = None;
@@ -134,6 +150,7 @@ impl Core {
         self.pacemaker.root_before = View::ZERO;
         let record = self.state_record();
         self.persist(vec![record], cx);
+        self.repeat_promises(cx);
         for (from, message) in self.early.take() {
             self.handle_message(from, message, cx);
         }

@@ -127,10 +127,10 @@ impl Core {
 
     /// Rule 5: leaves a view that doesn't get on.
     pub(crate) fn run_view_timer(&mut self, cx: &mut Context<'_>) {
-        self.nudge_leader(cx);
         if self.voter().is_none() {
             return;
         }
+        self.nudge_leader(cx);
         let open = self.state.timed_out < self.at && self.state.commit_voted.at < self.at;
         let timeouts = self.collector.timeout_stake(self.at.view, &self.judge);
         if open && self.judge.committee.is_one_honest(timeouts) {
@@ -159,14 +159,10 @@ impl Core {
     /// has it already. With all-to-all votes it nearly always has.
     fn nudge_leader(&mut self, cx: &mut Context<'_>) {
         let leader = self.schedule.leader(self.at.view);
-        if self.pacemaker.nudged
-            || self.me.is_none()
-            || self.me == Some(leader)
-            || self.peers.seen(leader) >= self.at
-        {
+        if self.pacemaker.nudged || self.me == Some(leader) || self.peers.seen(leader) >= self.at {
             return;
         }
-        let Some(entry) = self.state.entry.clone() else {
+        let Some(entry) = self.entry_certificate().cloned() else {
             return;
         };
         if cx.due(self.pacemaker.entered.after(self.config.fetch_delay())) {

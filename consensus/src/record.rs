@@ -6,21 +6,22 @@
 //! | key | value | written | deleted |
 //! |---|---|---|---|
 //! | `state` | [`SafetyState`] | with every own vote, timeout, commit vote, proposal and view entry | never |
-//! | `cert/` epoch view kind | a QC or TC | when it is verified or formed | [`Output::Forget`] |
+//! | `cert/` epoch view kind | a QC or TC, or a CC that led into a view or ended an epoch | when it is verified or formed | [`Output::Forget`] |
 //! | `block/` epoch view hash | a block that was proposed or voted for | with that vote | [`Output::Forget`] |
 //!
 //! Numbers in keys are big-endian, so byte order is (epoch, view) order and what a commit makes
-//! useless is a range. Recovery hands all surviving records and the last committed block to
-//! [`Recovered::from_records`]; nothing is replayed, because every record is a final value. Commit
-//! certificates are not records: they are stored with their blocks.
+//! useless is a range. The current view's entry certificate is the one of the view before, so the state
+//! doesn't repeat it. Recovery hands all surviving records and the last committed block to
+//! [`Recovered::from_records`]; nothing is replayed, because every record is a final value. Other commit
+//! certificates are not records: they are stored with their blocks. The shell may store committed
+//! blocks later than records, even by an epoch: then the blocks, still recorded here because
+//! [`Output::Forget`] waits for them, are committed again.
 //!
 //! [`Output::Forget`]: crate::Output::Forget
 
 use crate::KeyRange;
 use squad_primitives::codec::{self, Decode, DecodeError, Encode, Reader};
-use squad_primitives::{
-    Block, Certificate, CommittedBlock, Digest, StatementKind, ViewId, canonical,
-};
+use squad_primitives::{Block, Certificate, CommittedBlock, Digest, ViewId, canonical};
 
 /// A view, and the block that this replica voted for in it. View 0 means "never".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,8 +39,6 @@ canonical!(Cast { at, block });
 pub struct SafetyState {
     /// Current view.
     pub at: ViewId,
-    /// Certificate that led into it; `None` in the first view of an epoch.
-    pub entry: Option<Certificate>,
     /// Highest view with an own proposal.
     pub proposed: ViewId,
     /// Highest view with an own vote, and the block voted for.
@@ -52,7 +51,6 @@ pub struct SafetyState {
 
 canonical!(SafetyState {
     at,
-    entry,
     proposed,
     voted,
     timed_out,
@@ -64,7 +62,7 @@ canonical!(SafetyState {
 pub enum SafetyRecord {
     /// The promises of this replica; there is one such record.
     State(Box<SafetyState>),
-    /// A QC or TC above the last committed view.
+    /// A QC or TC above the last committed view, or a CC that led into a view or ended an epoch.
     Certificate(Box<Certificate>),
     /// A block that this replica proposed or voted for.
     Block {
@@ -173,7 +171,7 @@ impl Decode for SafetyRecord {
 pub struct Recovered {
     /// Promises; the default if none was ever stored.
     pub state: SafetyState,
-    /// QCs and TCs.
+    /// QCs, TCs, and CCs that led into a view or ended an epoch.
     pub certificates: Vec<Certificate>,
     /// Blocks proposed or voted for.
     pub blocks: Vec<Block>,
@@ -208,10 +206,5 @@ impl Recovered {
             }
         }
         recovered
-    }
-
-    /// Kinds of certificates that are stored as records.
-    pub(crate) const fn is_recorded(kind: StatementKind) -> bool {
-        matches!(kind, StatementKind::Vote | StatementKind::Timeout)
     }
 }

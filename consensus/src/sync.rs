@@ -13,7 +13,7 @@ use squad_primitives::message::{
     BLOCKS_PER_PAGE, CERTIFICATES_PER_PAGE, ConsensusMessage, SyncedBlock,
 };
 use squad_primitives::{
-    Block, Certificate, Digest, Duration, OperatorId, StatementKind, Time, View, ViewId,
+    Block, Certificate, Digest, Duration, Height, OperatorId, StatementKind, Time, View, ViewId,
 };
 
 /// Up to this many missing ancestors are fetched one by one; more are synced by height, so that the
@@ -183,7 +183,7 @@ impl Core {
             let above = self
                 .certificates
                 .get(StatementKind::Timeout, missing.next());
-            let above = above.or(self.state.entry.as_ref());
+            let above = above.or(self.entry_certificate());
             return Some(Lacking {
                 after: self.root_view(),
                 up_to: missing.next(),
@@ -278,6 +278,21 @@ impl Core {
         }
     }
 
+    pub(crate) fn on_sync_request(
+        &mut self,
+        from: OperatorId,
+        height: Height,
+        cx: &mut Context<'_>,
+    ) {
+        if self.peers.may_answer(from) {
+            self.pacemaker.prodded = true;
+            cx.out.push(Output::ServeBlocks {
+                to: from,
+                from: height,
+            });
+        }
+    }
+
     /// Blocks are what they hash to; unasked ones are ignored.
     pub(crate) fn on_block(&mut self, block: Block) {
         let hash = block.hash(&self.config.network);
@@ -299,13 +314,17 @@ impl Core {
         let before = self.tree.root().height;
         let mut last: Option<Certificate> = None;
         for SyncedBlock { block, proof } in blocks {
-            if self.epoch_over || block.height <= self.tree.root().height {
+            let height = self.tree.root().height;
+            if block.height <= height {
                 continue;
             }
+            // The next epoch's committee is not known yet; or the answer was to an earlier life.
+            if self.epoch_over || block.height > height.next() {
+                break;
+            }
             let hash = block.hash(&self.config.network);
-            let extends = block.parent == self.tree.root().reference
-                && block.height == self.tree.root().height.next()
-                && block.at.epoch == self.at.epoch;
+            let extends =
+                block.parent == self.tree.root().reference && block.at.epoch == self.at.epoch;
             if !extends || !self.is_final(&block, &proof, last.as_ref()) {
                 if let Some(from) = from {
                     self.fault(from, PeerFault::BadSync, cx);

@@ -28,6 +28,10 @@ fn setup(seed: u64) -> Setup {
         50,
         [500, 10_000, 50_000][usize::try_from(mix(seed, 4) % 3).unwrap()],
     );
+    setup.chain_us = (
+        50,
+        [500, 50_000, 500_000][usize::try_from(mix(seed, 8) % 3).unwrap()],
+    );
     if mix(seed, 5) % 2 == 0 {
         for (index, stake) in &mut setup.committees[0] {
             *stake = 2 + mix(seed, 100 + *index as u64) % 3;
@@ -72,7 +76,7 @@ fn run(seed: u64) {
         }
     }
     let height = world.height_max();
-    let took = world.run_to_height(height + 5, Duration::from_secs(12)); eprintln!("TOOK {} seed {seed} h {height} views {} ev {}", took.as_millis(), world.nodes[0].core.as_ref().unwrap().status().at, world.evidence.len());
+    world.run_to_height(height + 5, Duration::from_secs(6));
     world.run_for(Duration::from_secs(3));
     assert!(world.height_max() > height + 10, "seed {seed}");
 }

@@ -29,6 +29,12 @@ fn all_stop_at_once_and_go_on() {
     for seed in 0..30 {
         let mut setup = Setup::new(seed, 4);
         setup.disk_us = (100, 5_000);
+        // Committed blocks reach the disk later than records, by epochs in the end.
+        setup.chain_us = (
+            100,
+            [1_000, 100_000, 1_000_000][usize::try_from(seed % 3).unwrap()],
+        );
+        setup.config.epoch_blocks = [3, 1_000][usize::try_from(seed % 2).unwrap()];
         let mut world = World::start(setup);
         for round in 0..5 {
             world.run_for(Duration::from_micros(200_000 + seed * 1_733 + round * 911));

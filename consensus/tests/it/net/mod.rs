@@ -9,7 +9,7 @@ mod rng;
 
 pub(crate) use keys::{TestKey, TestVerifier, committee, public_key};
 pub(crate) use lanes::tip;
-use node::{Disk, Node};
+use node::{ChainWrite, Node};
 use oracle::Oracle;
 use rng::Rng;
 use squad_consensus::{Config, Input, Output};
@@ -35,8 +35,10 @@ pub(crate) struct Setup {
     pub(crate) delay_us: (u64, u64),
     /// Chance that a message is lost.
     pub(crate) loss_percent: u64,
-    /// Time of a durable write in microseconds.
+    /// Time of a durable write of records in microseconds.
     pub(crate) disk_us: (u64, u64),
+    /// Time of a durable write of a committed block.
+    pub(crate) chain_us: (u64, u64),
     /// Interval between new batches of one lane; zero for an idle network.
     pub(crate) batch_interval: Duration,
 }
@@ -51,6 +53,7 @@ impl Setup {
             delay_us: (2_000, 8_000),
             loss_percent: 0,
             disk_us: (100, 1_000),
+            chain_us: (100, 1_000),
             batch_interval: Duration::from_millis(10),
         }
     }
@@ -71,6 +74,7 @@ enum Event {
     Durable {
         node: usize,
         life: u64,
+        chain: bool,
     },
     Tick {
         node: usize,
@@ -215,14 +219,26 @@ impl World {
 
     fn execute(&mut self, index: usize, output: Output) {
         match output {
-            Output::Persist { id, records } => self.write(index, Disk::Records(id, records)),
+            Output::Persist { id, records } => {
+                self.nodes[index]
+                    .disk
+                    .records_queue
+                    .push_back((id, records));
+                self.write(index, self.setup.disk_us, false);
+            }
             Output::Commit(block) => {
                 let committee = self.committee(block.block.at.epoch);
                 self.oracle.on_commit(index, &block, &committee);
                 self.nodes[index].committed = block.block.height;
-                self.write(index, Disk::Block(Box::new(block)));
+                let write = ChainWrite::Block(Box::new(block));
+                self.nodes[index].disk.chain_queue.push_back(write);
+                self.write(index, self.setup.chain_us, true);
             }
-            Output::Forget(ranges) => self.write(index, Disk::Forget(ranges)),
+            Output::Forget(ranges) => {
+                let write = ChainWrite::Forget(ranges);
+                self.nodes[index].disk.chain_queue.push_back(write);
+                self.write(index, self.setup.chain_us, true);
+            }
             Output::Broadcast { message, after } => {
                 for to in 0..self.nodes.len() {
                     if to != index {
@@ -293,13 +309,15 @@ impl World {
         }
     }
 
-    fn write(&mut self, index: usize, item: Disk) {
-        let (low, high) = self.setup.disk_us;
+    fn write(&mut self, index: usize, (low, high): (u64, u64), chain: bool) {
         let delay = Duration::from_micros(self.rng.between(low, high));
-        let node = &mut self.nodes[index];
-        node.disk.queue.push_back(item);
-        let life = node.life;
-        self.schedule(delay, Event::Durable { node: index, life });
+        let life = self.nodes[index].life;
+        let event = Event::Durable {
+            node: index,
+            life,
+            chain,
+        };
+        self.schedule(delay, event);
     }
 
     fn send(
@@ -388,9 +406,13 @@ impl World {
                 let from = OperatorId(u32::try_from(from).unwrap());
                 self.step(to, Input::Message { from, message });
             }
-            Event::Durable { node, life } => {
+            Event::Durable { node, life, chain } => {
                 if self.nodes[node].life == life {
-                    self.on_durable(node);
+                    if chain {
+                        self.nodes[node].disk.sync_chain();
+                    } else {
+                        self.on_durable(node);
+                    }
                 }
             }
             Event::Tick { node, life } => {
@@ -431,8 +453,7 @@ impl World {
 
     fn on_durable(&mut self, index: usize) {
         let node = &mut self.nodes[index];
-        // A write that finishes early takes the ones before it along, as a group commit does.
-        let Some(id) = node.disk.sync_one() else {
+        let Some(id) = node.disk.sync_records() else {
             return;
         };
         let (ready, held) = std::mem::take(&mut node.held)

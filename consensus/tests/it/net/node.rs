@@ -9,8 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 #[derive(Debug)]
-pub(super) enum Disk {
-    Records(PersistId, Vec<SafetyRecord>),
+pub(super) enum ChainWrite {
     Block(Box<CommittedBlock>),
     Forget(Vec<KeyRange>),
 }
@@ -20,36 +19,41 @@ pub(super) enum Disk {
 pub(crate) struct Drive {
     records: BTreeMap<Vec<u8>, Vec<u8>>,
     pub(crate) chain: Vec<CommittedBlock>,
-    pub(super) queue: VecDeque<Disk>,
+    /// Writes that are not durable yet: records in one store, blocks and deletions in another.
+    pub(super) records_queue: VecDeque<(PersistId, Vec<SafetyRecord>)>,
+    pub(super) chain_queue: VecDeque<ChainWrite>,
     pub(super) durable: PersistId,
 }
 
 impl Drive {
-    /// Makes the oldest queued write durable. Returns the record's number if it was one.
-    pub(super) fn sync_one(&mut self) -> Option<PersistId> {
-        match self.queue.pop_front()? {
-            Disk::Records(id, records) => {
-                for record in records {
-                    let (key, value) = (record.key(), record.value());
-                    assert_eq!(SafetyRecord::from_value(&value), Ok(record));
-                    self.records.insert(key, value);
-                }
-                self.durable = id;
-                Some(id)
-            }
-            Disk::Block(block) => {
+    /// Makes the oldest queued records durable and returns their number.
+    pub(super) fn sync_records(&mut self) -> Option<PersistId> {
+        let (id, records) = self.records_queue.pop_front()?;
+        for record in records {
+            let (key, value) = (record.key(), record.value());
+            assert_eq!(SafetyRecord::from_value(&value), Ok(record));
+            self.records.insert(key, value);
+        }
+        self.durable = id;
+        Some(id)
+    }
+
+    /// Makes the oldest queued block durable, or carries out a deletion that waited for the blocks
+    /// before it.
+    pub(super) fn sync_chain(&mut self) {
+        match self.chain_queue.pop_front() {
+            None => {}
+            Some(ChainWrite::Block(block)) => {
                 let height = usize::try_from(block.block.height.0).unwrap();
                 self.chain.truncate(height - 1);
                 assert_eq!(self.chain.len() + 1, height, "commits without gaps");
                 self.chain.push(*block);
-                None
             }
-            Disk::Forget(ranges) => {
+            Some(ChainWrite::Forget(ranges)) => {
                 for range in ranges {
                     self.records
                         .retain(|key, _| *key < range.start || *key >= range.end);
                 }
-                None
             }
         }
     }
@@ -122,7 +126,8 @@ impl Node {
         self.core = None;
         self.life += 1;
         self.held.clear();
-        self.disk.queue.clear();
+        self.disk.records_queue.clear();
+        self.disk.chain_queue.clear();
     }
 
     pub(super) fn lanes_above(&self, cut: &Cut) -> Vec<Tip> {
