@@ -2,7 +2,7 @@
 
 use super::lane::{Body, Broken, Key, Lane, key};
 use super::{Lanes, collect::Reason};
-use squad_primitives::{BatchSeq, Cut, Digest, Epoch, Now, OperatorId, Time, Tip};
+use squad_primitives::{BatchSeq, Cut, Digest, Epoch, OperatorId, Time, Tip};
 use std::collections::BTreeMap;
 
 /// Verdict about a proposed cut.
@@ -219,51 +219,6 @@ impl Lanes {
         covering
             .into_iter()
             .any(|key| self.verify_proof(tip.lane, &key))
-    }
-
-    /// A lane that `cut` leaves out against the coverage rule: its tip was certified, and this operator
-    /// broadcast the proof at least `coverage_delay` ago; it descends from the parent's tip, and the
-    /// block has room for it. Not asked when the previous view ended in a TC.
-    #[must_use]
-    pub fn uncovered(&self, now: Now, parent: &Cut, cut: &Cut) -> Option<OperatorId> {
-        let moved: u64 = cut
-            .moved(parent)
-            .filter_map(|tip| self.bytes_above(parent, tip))
-            .sum();
-        self.lanes
-            .values()
-            .find(|lane| self.is_left_out(now.time, lane, parent, cut, moved))
-            .map(|lane| lane.owner)
-    }
-
-    fn is_left_out(&self, now: Time, lane: &Lane, parent: &Cut, cut: &Cut, moved: u64) -> bool {
-        let epoch = self.committees.epoch();
-        let above = (cut.seq(lane.owner).next(), Digest::ZERO);
-        let own = cut
-            .tip(lane.owner)
-            .and_then(|tip| self.bytes_above(parent, tip))
-            .unwrap_or(0);
-        lane.proofs
-            .range(above..)
-            .filter(|(_, proof)| {
-                proof.verified && self.is_legal_epoch(lane.owner, proof.poa.epoch, epoch)
-            })
-            .filter(|(_, proof)| {
-                proof
-                    .broadcast_at
-                    .is_some_and(|at| now >= at.after(self.config.coverage_delay))
-            })
-            .filter_map(|(key, _)| self.bytes_above(parent, &lane.tip_of(key)))
-            .any(|bytes| {
-                moved.saturating_sub(own).saturating_add(bytes) <= self.config.block_bytes_max
-            })
-    }
-
-    /// Bytes of a tip's chain above the parent's cut, if it descends from it.
-    fn bytes_above(&self, parent: &Cut, tip: &Tip) -> Option<u64> {
-        let lane = self.lanes.get(&tip.lane)?;
-        let chain = lane.chain(tip, &Self::tip_in(parent, tip.lane)).ok()?;
-        Some(lane.body_bytes(&chain))
     }
 
     /// Whether a certified tip above `cut` waits to be ordered.

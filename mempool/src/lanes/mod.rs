@@ -49,7 +49,9 @@ mod collect;
 mod commit;
 mod committees;
 mod config;
+mod coverage;
 mod cut;
+mod headers;
 mod input;
 mod lane;
 mod output;
@@ -181,7 +183,6 @@ impl Lanes {
         if let Some(lane) = self.config.me.and_then(|me| self.lanes.get(&me)) {
             let proven = lane.proofs.keys().next_back().map(|key| key.0);
             self.own.certified = proven.unwrap_or(lane.committed.seq);
-            self.own.held.clear();
             self.wake(now.after(self.config.rebroadcast));
         }
     }

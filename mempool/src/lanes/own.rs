@@ -169,9 +169,11 @@ impl Lanes {
     /// Tells those who have not acknowledged a batch for a while how far the lane goes. They answer with
     /// an acknowledgement, or with how far they hold it.
     fn ask_who_is_behind(&self, me: OperatorId, settled: Tip, out: &mut Vec<LaneOutput>) {
+        // Without a proof all are asked: who holds the batch may have acknowledged it in an earlier epoch.
+        let unproven = settled.seq > self.own.certified;
         for member in self.committees.current().members() {
             let to = member.operator;
-            let behind = self.own.held.get(&to).is_none_or(|seq| *seq < settled.seq);
+            let behind = unproven || self.own.held.get(&to).is_none_or(|seq| *seq < settled.seq);
             if behind && to != me && self.is_connected(to) {
                 out.push(LaneOutput::Send {
                     to,

@@ -4,7 +4,7 @@ use super::collect::Reason;
 use super::lane::Key;
 use super::{LaneOutput, Lanes};
 use squad_primitives::message::LaneMessage;
-use squad_primitives::{Duration, OperatorId, Time, Tip};
+use squad_primitives::{OperatorId, Time, Tip};
 
 impl Lanes {
     pub(super) fn tick(&mut self, now: Time, out: &mut Vec<LaneOutput>) {
@@ -20,11 +20,6 @@ impl Lanes {
             self.tick_coverage(now, owner, out);
         }
         self.tick_stalled(now, out);
-    }
-
-    /// How long a certified tip may stay uncovered before its proof is broadcast.
-    pub(super) fn coverage_half(&self) -> Duration {
-        self.config.coverage_delay / 2
     }
 
     /// A proof whose batch did not arrive in time: asks its sender for the headers.
@@ -51,51 +46,6 @@ impl Lanes {
             .and_then(|lane| lane.orphans.values().map(|orphan| orphan.since).min());
         if let Some(since) = next {
             self.wake(since.after(limit));
-        }
-    }
-
-    /// Coverage: broadcasts the highest proof that no cut took in for half of the delay.
-    fn tick_coverage(&mut self, now: Time, owner: OperatorId, out: &mut Vec<LaneOutput>) {
-        let half = self.coverage_half();
-        let Some(lane) = self.lanes.get(&owner) else {
-            return;
-        };
-        let Some(first) = lane.proofs.values().map(|proof| proof.since).min() else {
-            return;
-        };
-        let mut due = first.after(half).max(lane.coverage_next);
-        if due <= now {
-            let aged: Vec<Key> = lane
-                .proofs
-                .iter()
-                .rev()
-                .filter(|(_, proof)| proof.broadcast_at.is_none())
-                .filter(|(_, proof)| now >= proof.since.after(half))
-                .map(|(key, _)| *key)
-                .collect();
-            due = now.after(self.config.coverage_delay);
-            if let Some(key) = aged.into_iter().find(|key| self.verify_proof(owner, key)) {
-                self.broadcast_proof(now, owner, &key, out);
-            }
-        }
-        self.wake(due);
-    }
-
-    fn broadcast_proof(
-        &mut self,
-        now: Time,
-        owner: OperatorId,
-        key: &Key,
-        out: &mut Vec<LaneOutput>,
-    ) {
-        let next = now.after(self.config.coverage_delay);
-        if let Some(lane) = self.lanes.get_mut(&owner)
-            && let Some(proof) = lane.proofs.get_mut(key)
-        {
-            proof.broadcast_at = Some(now);
-            lane.coverage_next = next;
-            let poa = Box::new(proof.poa.clone());
-            out.push(LaneOutput::Broadcast(LaneMessage::Poa(poa)));
         }
     }
 

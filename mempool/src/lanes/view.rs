@@ -12,7 +12,7 @@ impl Lanes {
         }
         self.lanes
             .get(&lane)
-            .map_or(BatchSeq::ZERO, |lane| lane.acked_durable.seq)
+            .map_or(BatchSeq::ZERO, |lane| lane.held_tip().seq)
     }
 
     /// Position up to which another operator said that it holds the own lane.

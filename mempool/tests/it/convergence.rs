@@ -10,7 +10,12 @@ const STORM: Weather = Weather {
 };
 
 fn converge(seed: u64, stakes: &[u64], weather: Weather) {
+    converge_with_epochs(seed, stakes, weather, usize::MAX);
+}
+
+fn converge_with_epochs(seed: u64, stakes: &[u64], weather: Weather, epoch_blocks: usize) {
     let mut world = World::new(seed, stakes, weather);
+    world.epoch_blocks = epoch_blocks;
     for _ in 0..60 {
         for me in 0..world.len() {
             if world.random.below(3) > 0 {
@@ -58,6 +63,14 @@ fn seven_operators_in_a_storm_need_acks_of_three_for_one_batch() {
 fn unequal_stakes() {
     for seed in 200..204 {
         converge(seed, &[5, 1, 2, 3, 4], STORM);
+    }
+}
+
+#[test]
+fn epochs_of_a_few_blocks() {
+    for seed in 400..406 {
+        converge_with_epochs(seed, &[1, 1, 1, 1], STORM, 5);
+        converge_with_epochs(seed, &[1; 7], STORM, 7);
     }
 }
 

@@ -166,7 +166,7 @@ fn a_proof_goes_to_the_leaders_at_once_and_to_all_after_five_milliseconds() {
     let mut four = Alone::new(0, &[1; 4]);
     four.step(0, LaneInput::LeadersChanged([id(2), id(3)]));
     let tip = own_batch(&mut four, 0);
-    let out = give_ack(&mut four, 1 * MS, 1, tip);
+    let out = give_ack(&mut four, MS, 1, tip);
     assert_eq!(sent_poas(&out), [2, 3]);
     let later = four.run_to(20 * MS);
     assert_eq!(broadcast_poas(&later), [6 * MS]);

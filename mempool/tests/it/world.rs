@@ -274,6 +274,8 @@ pub(crate) struct World {
     promised: BTreeMap<(OperatorId, OperatorId, u64), Digest>,
     /// Links that carry nothing.
     pub(crate) cut_off: BTreeSet<(u32, u32)>,
+    /// Blocks per epoch.
+    pub(crate) epoch_blocks: usize,
 }
 
 impl World {
@@ -290,6 +292,7 @@ impl World {
             headers: BTreeMap::new(),
             promised: BTreeMap::new(),
             cut_off: BTreeSet::new(),
+            epoch_blocks: usize::MAX,
             committee,
         };
         for me in 0..stakes.len() as u32 {
@@ -316,6 +319,11 @@ impl World {
         self.nodes.len() as u32
     }
 
+    /// Epoch of the block that follows a height.
+    fn epoch_after(&self, height: usize) -> Epoch {
+        Epoch((height / self.epoch_blocks) as u64)
+    }
+
     fn recover(&self, me: u32, disk: &Disk) -> Lanes {
         let above = |signed: &&SignedHeader| signed.header.seq > disk.cut.seq(signed.header.lane);
         let recovered = Recovered {
@@ -326,7 +334,8 @@ impl World {
         };
         Lanes::recover(
             LanesConfig::new(NETWORK, Some(id(me))),
-            self.committee.clone(),
+            self.committee
+                .in_epoch(self.epoch_after(disk.processed.0 as usize)),
             Some(Arc::new(key_of(me))),
             Arc::new(CountingVerifier::default()),
             recovered,
@@ -382,7 +391,8 @@ impl World {
     pub(crate) fn seal(&mut self, me: u32) {
         let salt = self.random.next();
         let parent = self.nodes[me as usize].sealed;
-        let signed = batch(me, parent, salt, 100);
+        let epoch = self.epoch_after(self.nodes[me as usize].committed);
+        let signed = batch_in(epoch, me, parent, salt, 100);
         self.headers.insert(tip(&signed).digest, signed);
         let node = &mut self.nodes[me as usize];
         node.sealed = Some(tip(&signed));
@@ -588,7 +598,7 @@ impl World {
     /// committed.
     pub(crate) fn consensus(&mut self, leader: u32) {
         self.catch_up();
-        let epoch = Epoch(0);
+        let epoch = self.epoch_after(self.cuts.len() - 1);
         let Some(parent) = self.cuts.last().cloned() else {
             return;
         };
@@ -636,6 +646,10 @@ impl World {
                 self.nodes[me as usize].committed = next;
                 let (height, cut) = (Height(next as u64), self.cuts[next].clone());
                 self.input(me, LaneInput::Committed { height, cut });
+                if next.is_multiple_of(self.epoch_blocks) {
+                    let committee = self.committee.in_epoch(self.epoch_after(next));
+                    self.input(me, LaneInput::EpochReady(committee));
+                }
             }
         }
     }
