@@ -129,3 +129,87 @@ impl Certificates {
         self.ccs = self.ccs.split_off(&view);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use squad_primitives::{Digest, Epoch, SignerSet, Statement, ViewId};
+
+    fn certificate(kind: StatementKind, view: u64) -> Certificate {
+        let at = ViewId::new(Epoch(0), View(view));
+        let block = Digest([view as u8; 32]);
+        Certificate {
+            statement: match kind {
+                StatementKind::Vote => Statement::vote(at, block),
+                StatementKind::Timeout => Statement::timeout(at),
+                StatementKind::CommitVote => Statement::commit_vote(at, block),
+            },
+            signers: SignerSet::default(),
+            signatures: Vec::new(),
+        }
+    }
+
+    fn held(qcs: &[u64], tcs: &[u64], ccs: &[u64]) -> Certificates {
+        let mut certificates = Certificates::default();
+        for (kind, views) in [
+            (StatementKind::Vote, qcs),
+            (StatementKind::Timeout, tcs),
+            (StatementKind::CommitVote, ccs),
+        ] {
+            for view in views {
+                certificates.insert(certificate(kind, *view));
+            }
+        }
+        certificates
+    }
+
+    #[test]
+    fn the_search_passes_timeouts_and_stops_at_blocks_and_gaps() {
+        let all = held(&[3], &[4, 5, 6], &[]);
+        assert_eq!(all.search(View(7), View(1)), Search::Found(View(3)));
+        assert_eq!(all.search(View(4), View(1)), Search::Found(View(3)));
+        assert_eq!(all.search(View(3), View(1)), Search::Gap(View(2)));
+        let gap = held(&[3], &[4, 6], &[]);
+        assert_eq!(gap.search(View(7), View(1)), Search::Gap(View(5)));
+        let only_timeouts = held(&[], &[1, 2], &[]);
+        assert_eq!(
+            only_timeouts.search(View(3), View(0)),
+            Search::Found(View(0))
+        );
+        let commit = held(&[], &[6], &[5]);
+        assert_eq!(commit.search(View(7), View(1)), Search::Found(View(5)));
+    }
+
+    #[test]
+    fn a_block_in_a_skipped_stretch_does_not_hide_a_missing_timeout() {
+        let all = held(&[3, 5], &[4, 6], &[]);
+        assert_eq!(all.missing_tc(View(3), View(7)), Some(View(5)));
+        assert_eq!(all.missing_tc(View(5), View(7)), None);
+    }
+
+    #[test]
+    fn a_page_goes_down_to_the_first_block_within_its_limit() {
+        let all = held(&[2, 4], &[4, 5, 6, 9], &[]);
+        let views = |after, before, limit| -> Vec<_> {
+            let page = all.page(View(after), View(before), limit);
+            page.iter()
+                .map(|c| (c.statement.kind, c.statement.at.view.0))
+                .collect()
+        };
+        let (vote, timeout) = (StatementKind::Vote, StatementKind::Timeout);
+        assert_eq!(
+            views(0, 9, 16),
+            [(timeout, 6), (timeout, 5), (timeout, 4), (vote, 4)]
+        );
+        assert_eq!(views(0, 9, 2), [(timeout, 6), (timeout, 5)]);
+        assert_eq!(views(5, 9, 16), [(timeout, 6)]);
+        assert_eq!(views(0, 4, 16), [(vote, 2)]);
+    }
+
+    #[test]
+    fn blocks_are_listed_from_the_highest_view_down_and_once_per_kind() {
+        let all = held(&[2, 4, 6], &[], &[4, 7]);
+        let views: Vec<_> = all.certified().map(|c| c.statement.at.view.0).collect();
+        assert_eq!(views, [7, 6, 4, 4, 2]);
+    }
+}

@@ -208,3 +208,107 @@ impl Recovered {
         recovered
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use squad_primitives::{BlockRef, Cut, Epoch, Height, Signature, SignerSet, Statement, View};
+
+    fn at(epoch: u64, view: u64) -> ViewId {
+        ViewId::new(Epoch(epoch), View(view))
+    }
+
+    fn records() -> [SafetyRecord; 3] {
+        let state = SafetyState {
+            at: at(1, 7),
+            proposed: at(1, 5),
+            voted: Cast {
+                at: at(1, 6),
+                block: Digest([0xab; 32]),
+            },
+            timed_out: at(1, 4),
+            commit_voted: Cast {
+                at: at(1, 6),
+                block: Digest([0xab; 32]),
+            },
+        };
+        let certificate = Certificate {
+            statement: Statement::timeout(at(1, 2)),
+            signers: SignerSet::from_bytes(&[0b111]).unwrap(),
+            signatures: vec![Signature([1; 64]); 3],
+        };
+        let block = Block {
+            at: at(1, 3),
+            height: Height(9),
+            parent: BlockRef {
+                hash: Digest([2; 32]),
+                at: at(1, 1),
+            },
+            timestamp_ms: 77,
+            cut: Cut::default(),
+        };
+        [
+            SafetyRecord::State(Box::new(state)),
+            SafetyRecord::Certificate(Box::new(certificate)),
+            SafetyRecord::Block {
+                hash: Digest([3; 32]),
+                block: Box::new(block),
+            },
+        ]
+    }
+
+    #[test]
+    fn records_are_read_back_and_nothing_else_is() {
+        for record in records() {
+            let value = record.value();
+            assert_eq!(SafetyRecord::from_value(&value), Ok(record));
+            assert!(SafetyRecord::from_value(&value[..value.len() - 1]).is_err());
+            let mut longer = value.clone();
+            longer.push(0);
+            assert!(SafetyRecord::from_value(&longer).is_err());
+        }
+        assert!(SafetyRecord::from_value(&[9]).is_err());
+    }
+
+    /// The stored form is part of the data directory's format: a change needs a new version of it.
+    #[test]
+    fn the_stored_form_is_pinned() {
+        let [state, certificate, block] = records();
+        let hex = |digest: &Digest| format!("{digest}")[2..18].to_owned();
+        let tag = |record: &SafetyRecord| {
+            let digest = Digest::of_parts("test/pin", &Digest::ZERO, &[&record.value()]);
+            (record.value().len(), hex(&digest))
+        };
+        assert_eq!(state.key(), b"state");
+        assert_eq!(
+            certificate.key(),
+            b"cert/\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x02\x02"
+        );
+        assert_eq!(
+            block.key(),
+            [
+                b"block/\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x03".as_slice(),
+                &[3; 32]
+            ]
+            .concat()
+        );
+        assert_eq!(tag(&state), (145, "870d59b3b06920e1".to_owned()));
+        assert_eq!(tag(&certificate), (251, "c6245620c3d1a1c5".to_owned()));
+        assert_eq!(tag(&block), (117, "fc9f5319ab316260".to_owned()));
+    }
+
+    #[test]
+    fn what_a_commit_makes_useless_is_a_range() {
+        let [state, certificate, block] = records();
+        let forgotten = |record: &SafetyRecord, below: ViewId| {
+            let key = record.key();
+            SafetyRecord::below(below)
+                .iter()
+                .any(|range| key >= range.start && key < range.end)
+        };
+        assert!(!forgotten(&state, at(9, 9)));
+        assert!(forgotten(&certificate, at(1, 3)) && !forgotten(&certificate, at(1, 2)));
+        assert!(forgotten(&block, at(1, 4)) && !forgotten(&block, at(1, 3)));
+        assert!(forgotten(&block, at(2, 0)));
+    }
+}

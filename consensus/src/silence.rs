@@ -85,3 +85,67 @@ impl Silence {
             && self.suspects(committee).contains(&leader)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use squad_primitives::committee::Member;
+    use squad_primitives::{Epoch, PublicKey, Stake};
+
+    fn committee(stakes: &[u64]) -> Committee {
+        let members = stakes.iter().zip(0_u32..).map(|(stake, index)| Member {
+            operator: OperatorId(index),
+            key: PublicKey([index as u8 + 1; 32]),
+            stake: Stake(*stake),
+        });
+        Committee::new(Epoch(0), members.collect()).unwrap()
+    }
+
+    #[test]
+    fn suspicion_needs_2n_views_and_ends_with_a_message() {
+        let four = committee(&[1; 4]);
+        let mut silence = Silence::default();
+        for _ in 0..7 {
+            silence.count_view(&four, Some(OperatorId(0)));
+        }
+        for operator in [1, 2] {
+            silence.heard(OperatorId(operator));
+        }
+        assert!(silence.suspects(&four).is_empty());
+        silence.count_view(&four, Some(OperatorId(0)));
+        assert_eq!(silence.suspects(&four), [OperatorId(3)]);
+        assert!(silence.skips(&four, OperatorId(3), 0));
+        silence.heard(OperatorId(3));
+        assert!(!silence.skips(&four, OperatorId(3), 0));
+    }
+
+    #[test]
+    fn suspects_stay_below_a_third_of_stake_longest_silent_first() {
+        let committee = committee(&[10, 10, 10, 4, 4, 4]);
+        let mut silence = Silence::default();
+        silence.count_view(&committee, None);
+        for operator in [0, 1, 2, 3, 5] {
+            silence.heard(OperatorId(operator));
+        }
+        for _ in 0..20 {
+            silence.count_view(&committee, None);
+        }
+        // Of 42, less than 14: operator 4, silent longest, and after it those that still fit.
+        let suspects = silence.suspects(&committee);
+        assert_eq!(suspects, [OperatorId(3), OperatorId(4), OperatorId(5)]);
+    }
+
+    #[test]
+    fn full_timers_become_rare() {
+        let four = committee(&[1; 4]);
+        let mut silence = Silence::default();
+        for _ in 0..8 {
+            silence.count_view(&four, Some(OperatorId(0)));
+        }
+        for operator in [1, 2] {
+            silence.heard(OperatorId(operator));
+        }
+        let full = (0..1_000).filter(|turn| !silence.skips(&four, OperatorId(3), *turn));
+        assert_eq!(full.collect::<Vec<_>>(), [7, 15, 31, 63, 127, 255, 511]);
+    }
+}

@@ -232,3 +232,6 @@ fn quorum(
         .find(|(_, stake)| judge.committee.is_quorum(Stake(*stake)))
         .map(|(block, _)| block)
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,6 +25,21 @@ fn four_nodes_commit_in_three_delays() {
 }
 
 #[test]
+fn a_block_commits_three_delays_after_its_proposal() {
+    for (members, p50_ms, seconds) in [(4, 78, 10), (20, 80, 5), (100, 90, 1)] {
+        let mut setup = Setup::new(1, members);
+        setup.delay_us = (25_000, 25_000);
+        let mut world = World::start(setup);
+        world.run_for(Duration::from_secs(seconds));
+        let latencies = &mut world.latencies_ms;
+        latencies.sort_unstable();
+        let p50 = latencies[latencies.len() / 2];
+        assert!(p50 <= p50_ms, "n = {members}: p50 {p50} ms");
+        assert!(p50 >= 75, "three delays of 25 ms can't take {p50} ms");
+    }
+}
+
+#[test]
 fn lossy_slow_networks_agree_and_progress() {
     for seed in 0..60 {
         let nodes = [4, 5, 7][usize::try_from(seed % 3).unwrap()];

@@ -107,6 +107,8 @@ pub(crate) struct World {
     pub(crate) oracle: Oracle,
     pub(crate) evidence: Vec<(usize, Evidence)>,
     pub(crate) sent: Sent,
+    /// From proposal to commit, for each block and node.
+    pub(crate) latencies_ms: Vec<u64>,
     /// Groups that can't hear each other; a node in no group hears all.
     pub(crate) partition: Vec<BTreeSet<usize>>,
     /// Leaders that propose two blocks, one to each half of the others.
@@ -140,6 +142,7 @@ impl World {
             oracle: Oracle::new(setup.config.network),
             evidence: Vec::new(),
             sent: Sent::default(),
+            latencies_ms: Vec::new(),
             partition: Vec::new(),
             equivocators: BTreeSet::new(),
             filter: None,
@@ -230,6 +233,8 @@ impl World {
                 let committee = self.committee(block.block.at.epoch);
                 self.oracle.on_commit(index, &block, &committee);
                 self.nodes[index].committed = block.block.height;
+                let age_ms = self.clock().wall_ms - block.block.timestamp_ms;
+                self.latencies_ms.push(age_ms);
                 let write = ChainWrite::Block(Box::new(block));
                 self.nodes[index].disk.chain_queue.push_back(write);
                 self.write(index, self.setup.chain_us, true);
