@@ -37,3 +37,29 @@ impl DrainRate {
         Duration::from_micros(micros).clamp(Pool::RETRY_MIN, Pool::RETRY_MAX)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use squad_primitives::Digest;
+
+    #[test]
+    fn the_delay_is_the_backlog_over_the_rate_within_bounds() {
+        let mut rate = DrainRate::default();
+        let id = |last: u8| {
+            let mut bytes = [0; 32];
+            bytes[31] = last;
+            Digest(bytes)
+        };
+        assert_eq!(rate.wait(1, &id(0)), Duration::from_millis(800), "unknown");
+        // 10 kB every 10 ms for three seconds: 1 MB per second.
+        for tick in 0..300 {
+            rate.on_drained(Time(tick * 10_000), 10_000);
+        }
+        let (early, late) = (rate.wait(500_000, &id(0)), rate.wait(500_000, &id(255)));
+        assert!((400..440).contains(&early.as_millis()), "{early:?}");
+        assert!((600..660).contains(&late.as_millis()), "{late:?}");
+        assert_eq!(rate.wait(1, &id(0)), Pool::RETRY_MIN);
+        assert_eq!(rate.wait(u64::MAX, &id(0)), Pool::RETRY_MAX);
+    }
+}
