@@ -32,7 +32,7 @@ fn setup(seed: u64) -> Setup {
         50,
         [500, 50_000, 500_000][usize::try_from(mix(seed, 8) % 3).unwrap()],
     );
-    if mix(seed, 5) % 2 == 0 {
+    if mix(seed, 5).is_multiple_of(2) {
         for (index, stake) in &mut setup.committees[0] {
             *stake = 2 + mix(seed, 100 + *index as u64) % 3;
         }
@@ -44,7 +44,7 @@ fn run(seed: u64) {
     let setup = setup(seed);
     let members = setup.committees[0].len();
     let mut world = World::start(setup);
-    if mix(seed, 6) % 3 == 0 {
+    if mix(seed, 6).is_multiple_of(3) {
         world.equivocators = [usize::try_from(mix(seed, 7)).unwrap() % members].into();
     }
     for step in 0..40 {
@@ -52,11 +52,7 @@ fn run(seed: u64) {
         let node = usize::try_from(dice >> 8).unwrap() % members;
         match dice % 8 {
             0 | 1 if world.nodes[node].core.is_some() => world.crash(node),
-            0..=3 => {
-                if world.nodes[node].core.is_none() {
-                    world.boot(node);
-                }
-            }
+            0..=3 if world.nodes[node].core.is_none() => world.boot(node),
             4 => {
                 let split = (dice >> 24) | 1;
                 let (left, right): (BTreeSet<_>, BTreeSet<_>) =

@@ -136,7 +136,7 @@ fn illegal_proposals_are_refused() {
     let key = TestKey(public_key(3));
     // The next view that the liar leads.
     let mut view = at(&world);
-    while view.view.0 % 4 != 0 {
+    while !view.view.0.is_multiple_of(4) {
         view = view.next();
     }
     let honest = block(&world, view);

@@ -344,7 +344,7 @@ impl World {
         let mut message = message;
         if self.equivocators.contains(&from) {
             if let ConsensusMessage::Proposal(proposal) = &message
-                && to % 2 == 0
+                && to.is_multiple_of(2)
             {
                 message = self.other_proposal(from, proposal);
             }
