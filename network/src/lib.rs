@@ -17,6 +17,7 @@
     )
 )]
 
+pub mod control;
 pub mod data;
 
 mod domain;
