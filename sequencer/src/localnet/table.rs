@@ -112,7 +112,7 @@ mod tests {
             .lines()
             .skip(1)
             .take(3)
-            .map(|line| &line[75..])
+            .filter_map(|line| line.rsplit("  ").next())
             .collect();
         assert_eq!(states, ["up", "catching up", "down"], "{text}");
         assert!(text.ends_with("7 s, OPERATORS DISAGREE\n"));
