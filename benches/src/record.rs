@@ -147,7 +147,7 @@ pub fn figures(logs: &[Log], observed: &[usize], window: Window) -> Figures {
         longest_gap = longest_gap.max(window.to - last);
         silent_at_end = silent_at_end.min(window.to - last);
     }
-    let of_blocks: Vec<f64> = latencies.into_values().map(|all| median(all)).collect();
+    let of_blocks: Vec<f64> = latencies.into_values().map(median).collect();
     let commits = median(counts);
     Figures {
         commits: commits as usize,
@@ -166,7 +166,9 @@ pub fn figures(logs: &[Log], observed: &[usize], window: Window) -> Figures {
 pub fn resumed(logs: &[Log], observed: &[usize], from: Duration) -> [Option<Duration>; 2] {
     let firsts = observed.iter().map(|replica| {
         let mut commits = logs[*replica].commits.iter();
-        commits.find(|(at, _)| *at >= from).map(|(at, _)| *at - from)
+        commits
+            .find(|(at, _)| *at >= from)
+            .map(|(at, _)| *at - from)
     });
     let firsts: Vec<_> = firsts.collect();
     let first = firsts.iter().flatten().min().copied();

@@ -18,13 +18,13 @@ pub(crate) struct Cli {
 pub(crate) enum Scenario {
     /// Nothing fails.
     Steady,
-    /// The last replica is stopped after `--seconds`; the others are watched for as long again.
+    /// The last replica is stopped a second after `--seconds`; the others are watched for as long again.
     Crash {
         /// Seconds after the crash.
         #[arg(long, default_value_t = 30)]
         after_seconds: u64,
     },
-    /// Two halves can't hear each other for a while after `--seconds`, then can again.
+    /// A second after `--seconds`, two halves stop hearing each other for a while.
     Partition {
         /// Length of the partition.
         #[arg(long, default_value_t = 5)]

@@ -98,15 +98,15 @@ fn timeline(
     let begin = cluster.read();
     cluster.run_until(steady.to);
     let end = cluster.read();
+    // Blocks proposed at the end of the window still get their commits.
+    let settled = steady.to + Duration::from_secs(1);
+    cluster.run_until(settled);
     let mut after = steady;
     let mut observed: Vec<_> = (0..replicas).collect();
     match scenario {
-        Scenario::Steady => {
-            // Blocks proposed at the end still need their commits.
-            cluster.run_until(steady.to + Duration::from_secs(1));
-        }
+        Scenario::Steady => {}
         Scenario::Crash { after_seconds } => {
-            after.from = steady.to;
+            after.from = settled;
             after.to = after.from + Duration::from_secs(after_seconds);
             observed.pop();
             cluster.set_group(replicas - 1, 1);
@@ -117,7 +117,7 @@ fn timeline(
             cut_seconds,
             after_seconds,
         } => {
-            after.from = steady.to + Duration::from_secs(cut_seconds);
+            after.from = settled + Duration::from_secs(cut_seconds);
             after.to = after.from + Duration::from_secs(after_seconds);
             for replica in 0..replicas {
                 cluster.set_group(replica, replica % 2);
@@ -145,9 +145,8 @@ fn timeline(
         bytes_per_commit: traffic(|traffic| traffic.bytes) / commits,
         steady: in_steady,
         after: failed.then(|| figures(&logs, &observed, after)),
-        resumed_ms: failed.then(|| {
-            resumed(&logs, &observed, after.from).map(|time| time.map(millis))
-        }),
+        resumed_ms: failed
+            .then(|| resumed(&logs, &observed, after.from).map(|time| time.map(millis))),
     }
 }
 
@@ -174,9 +173,10 @@ impl<R> Real<R> {
     ) -> Self {
         let (links, inboxes) = Links::new(replicas, delay);
         let recorder = Arc::new(Recorder::new(replicas));
-        let running = inboxes.into_iter().enumerate().map(|(index, inbox)| {
-            Some(start(index, inbox, links.clone(), recorder.clone()))
-        });
+        let running = inboxes
+            .into_iter()
+            .enumerate()
+            .map(|(index, inbox)| Some(start(index, inbox, links.clone(), recorder.clone())));
         Self {
             running: running.collect(),
             links,
