@@ -1,0 +1,103 @@
+//! Batches of ordered blocks, for those who read transactions back.
+//!
+//! Several readers at the head ask for the same batches, and each reading hashes the whole batch again.
+//! So the newest ones are kept: first in, first out, up to a limit in bytes.
+
+use super::errors::Failure;
+use crate::node::handle::NodeHandle;
+use crate::node::record::OrderedBlock;
+use bytes::Bytes;
+use squad_primitives::{Batch, Digest};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
+
+/// Most bytes of bodies kept: about a second at the highest rates.
+const CACHE_BYTES_MAX: usize = 32 << 20;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct BodyCache {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    batches: HashMap<Digest, Batch>,
+    order: VecDeque<Digest>,
+    bytes: usize,
+}
+
+impl BodyCache {
+    fn get(&self, digest: &Digest) -> Option<Batch> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.batches.get(digest).cloned()
+    }
+
+    fn insert(&self, batch: &Batch) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let digest = batch.digest();
+        if state.batches.insert(digest, batch.clone()).is_some() {
+            return;
+        }
+        state.order.push_back(digest);
+        state.bytes += batch.body().len();
+        while state.bytes > CACHE_BYTES_MAX {
+            let Some(oldest) = state.order.pop_front() else {
+                break;
+            };
+            if let Some(removed) = state.batches.remove(&oldest) {
+                state.bytes -= removed.body().len();
+            }
+        }
+    }
+
+    /// A batch that is part of an ordered block. May read the disk.
+    pub(crate) fn load(&self, node: &NodeHandle, digest: &Digest) -> Result<Batch, Failure> {
+        if let Some(batch) = self.get(digest) {
+            return Ok(batch);
+        }
+        let batch = node
+            .reader
+            .batch(digest)?
+            .ok_or_else(|| Failure::unknown_batch(digest))?;
+        self.insert(&batch);
+        Ok(batch)
+    }
+
+    /// The batches of a block that `wanted` names by their index in its headers. May read the disk.
+    pub(crate) fn of_block(
+        &self,
+        node: &NodeHandle,
+        block: &OrderedBlock,
+        wanted: impl Fn(u32) -> bool,
+    ) -> Result<Vec<Option<Batch>>, Failure> {
+        (0..)
+            .zip(&block.headers)
+            .map(|(index, signed)| {
+                wanted(index)
+                    .then(|| self.load(node, &signed.header.digest(&node.network)))
+                    .transpose()
+            })
+            .collect()
+    }
+}
+
+/// The encoding of a transaction inside a batch, sharing the body's memory.
+///
+/// A body is a table of 4-byte offsets, each the end of one transaction counted from the end of the
+/// table, followed by the transactions (`squad_primitives::batch`).
+pub(crate) fn encoded(batch: &Batch, index: u32) -> Option<Bytes> {
+    let body = batch.body();
+    let table = 4 * batch.header().tx_count as usize;
+    let end_of = |index: usize| {
+        let bytes = body.get(4 * index..4 * index + 4)?;
+        Some(u32::from_le_bytes(bytes.try_into().ok()?) as usize)
+    };
+    let index = index as usize;
+    let start = match index.checked_sub(1) {
+        None => 0,
+        Some(before) => end_of(before)?,
+    };
+    let (start, end) = (table + start, table + end_of(index)?);
+    (4 * index < table && start <= end && end <= body.len()).then(|| body.slice(start..end))
+}

@@ -1,0 +1,178 @@
+//! What all views of the API share: the node, limits, figures, and the tasks that follow the node once
+//! for all clients.
+
+use super::bodies::BodyCache;
+use super::connections::ClientInfo;
+use super::errors::Failure;
+use super::limits::{AddressLimits, Class, Rates};
+use super::metrics::ApiMetrics;
+use super::ordered::OrderedWaiters;
+use super::own_lane::OwnLane;
+use crate::config::Config;
+use crate::node::handle::NodeHandle;
+use crate::node::ingress::Ingress;
+use prometheus_client::metrics::gauge::Gauge;
+use squad_primitives::Height;
+use squad_proto::reason::Reason;
+use squad_proto::v1;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+/// Blocks until an expiry that the server chooses.
+const EXPIRY_BLOCKS_DEFAULT: u64 = 256;
+
+/// Shared by all services. Cheap to clone.
+pub(crate) type Shared = Arc<Context>;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) node: NodeHandle,
+    pub(crate) metrics: ApiMetrics,
+    pub(crate) bodies: BodyCache,
+    pub(crate) ordered: Arc<OrderedWaiters>,
+    /// The own lane's newest batches; `None` for observers.
+    pub(crate) own: Option<Arc<OwnLane>>,
+    /// Largest message that clients may send.
+    pub(crate) message_bytes_limit: usize,
+    /// Where clients reach the gRPC services, if the listening address says so.
+    pub(crate) endpoint: String,
+    /// Cancelled when streams have to end.
+    pub(crate) shutdown: CancellationToken,
+    limits: AddressLimits,
+    streams: Arc<Semaphore>,
+}
+
+/// Place of an open stream in the limits; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct StreamSlot {
+    open: Gauge,
+    _connection: OwnedSemaphorePermit,
+    _node: OwnedSemaphorePermit,
+}
+
+impl Drop for StreamSlot {
+    fn drop(&mut self) {
+        self.open.dec();
+    }
+}
+
+impl Context {
+    /// Builds the context. Nothing runs yet.
+    pub(crate) fn new(
+        node: NodeHandle,
+        config: &Config,
+        metrics: ApiMetrics,
+        endpoint: String,
+        shutdown: CancellationToken,
+    ) -> Self {
+        let limits = &config.limits;
+        let rates = Rates {
+            submit: limits.submit_per_second,
+            read: limits.read_per_second,
+            proof: limits.proof_per_second,
+        };
+        let own = node.ingress.as_ref().zip(node.me);
+        Self {
+            own: own.map(|(ingress, me)| Arc::new(OwnLane::new(me, ingress.receipts()))),
+            ordered: Arc::new(OrderedWaiters::default()),
+            node,
+            metrics,
+            bodies: BodyCache::default(),
+            message_bytes_limit: config.grpc.message_bytes_limit,
+            endpoint,
+            shutdown,
+            limits: AddressLimits::new(rates, limits.trusted.clone(), Instant::now()),
+            streams: Arc::new(Semaphore::new(limits.streams_max)),
+        }
+    }
+
+    /// Where transactions go.
+    pub(crate) fn ingress(&self) -> Result<&Arc<Ingress>, Failure> {
+        self.node.ingress.as_ref().ok_or_else(|| {
+            let message = "this node is an observer: it has no lane; submit to an operator";
+            Failure::new(Reason::NotACommitteeMember, message)
+        })
+    }
+
+    /// Height of the last ordered block.
+    pub(crate) fn head(&self) -> Height {
+        self.node.hub.head()
+    }
+
+    /// The expiry that an expiry of 0 stands for.
+    pub(crate) fn default_expiry(&self) -> Height {
+        let longest = self.node.genesis.consensus.expiry_max_blocks;
+        Height(self.head().0 + EXPIRY_BLOCKS_DEFAULT.min(longest))
+    }
+
+    /// Takes tokens from the client's bucket.
+    pub(crate) fn take(&self, client: &ClientInfo, class: Class, cost: u32) -> Result<(), Failure> {
+        self.limits
+            .take(client.address, class, cost, Instant::now())
+            .map_err(|wait| {
+                self.metrics.rate_limited.inc();
+                let message = "more calls from this address than its limit allows";
+                Failure::new(Reason::RateLimit, message).after(wait)
+            })
+    }
+
+    /// Waits until the client's bucket covers `cost`.
+    pub(crate) async fn take_later(&self, client: &ClientInfo, class: Class, cost: u32) {
+        while let Err(wait) = self
+            .limits
+            .take(client.address, class, cost, Instant::now())
+        {
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Counts a stream that opens.
+    pub(crate) fn open_stream(&self, client: &ClientInfo) -> Result<StreamSlot, Failure> {
+        let permit = |streams: &Arc<Semaphore>, of| {
+            Arc::clone(streams).try_acquire_owned().map_err(|_| {
+                self.metrics.rate_limited.inc();
+                let message = format!("no more streams on this {of}");
+                Failure::new(Reason::TooManyStreams, message)
+            })
+        };
+        let connection = permit(&client.streams, "connection")?;
+        let node = permit(&self.streams, "node")?;
+        self.metrics.streams.inc();
+        Ok(StreamSlot {
+            open: self.metrics.streams.clone(),
+            _connection: connection,
+            _node: node,
+        })
+    }
+
+    /// First item of a stream.
+    pub(crate) fn hello(&self) -> v1::Hello {
+        v1::Hello {
+            network_id: super::proofs::bytes_of(&self.node.network),
+            head_height: self.head().0,
+            earliest_height: self.node.reader.earliest().0,
+        }
+    }
+}
+
+/// Runs what may wait for the disk away from the tasks that serve sockets.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work)
+        .await
+        // A panic has ended the process already; what is left is a runtime that stops.
+        .unwrap_or_else(|_| Err(Failure::shutting_down()))
+}
+
+/// Milliseconds since the Unix epoch; zero if the machine's clock stands before it.
+pub(crate) fn wall_ms() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |elapsed| {
+            u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
+        })
+}

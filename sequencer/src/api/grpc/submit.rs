@@ -1,0 +1,308 @@
+//! `SubmitTransaction` and `SubmitTransactionBatch`: one answer per call.
+
+use super::submit_stream::{check_rate, status_of};
+use crate::api::blocks::Lookup;
+use crate::api::connections::ClientInfo;
+use crate::api::context::{Context, Shared, blocking, wall_ms};
+use crate::api::errors::Failure;
+use crate::api::ordered::Ending;
+use crate::api::proofs::{self, bytes_of};
+use crate::api::status;
+use crate::api::tree::Tree;
+use crate::node::submission::{Answer, Submission, TxProgress};
+use squad_primitives::{Batch, Digest, Height, Transaction, TxId};
+use squad_proto::reason::Reason;
+use squad_proto::v1;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
+
+/// Wait when the request names none.
+const WAIT_MS_DEFAULT: u32 = 5_000;
+/// Longest wait.
+const WAIT_MS_MAX: u32 = 10_000;
+/// Time that the answer keeps to reach the client before the client's own deadline.
+const DEADLINE_MARGIN: Duration = Duration::from_millis(50);
+/// Longest wait for the answers of a batch.
+const BATCH_WAIT: Duration = Duration::from_secs(9);
+
+/// Reads a transaction of a request and chooses its expiry if the client left that to the server.
+fn transaction(ctx: &Context, message: v1::Transaction) -> Result<Transaction, Failure> {
+    let mut transaction = Transaction::try_from(message)?;
+    if transaction.expiry == Height::ZERO {
+        transaction.expiry = ctx.default_expiry();
+    }
+    Ok(transaction)
+}
+
+fn deadline(
+    request: &v1::SubmitTransactionRequest,
+    rpc: Option<Duration>,
+) -> Result<Instant, Failure> {
+    let wait_ms = match request.wait_ms {
+        0 => WAIT_MS_DEFAULT,
+        wait if wait > WAIT_MS_MAX => {
+            return Err(Failure::too_large("wait_ms", wait, WAIT_MS_MAX));
+        }
+        wait => wait,
+    };
+    let wait = Duration::from_millis(wait_ms.into());
+    let until = rpc.map_or(wait, |rpc| rpc.saturating_sub(DEADLINE_MARGIN).min(wait));
+    Ok(Instant::now() + until)
+}
+
+/// The wait ended first.
+fn elapsed(id: &TxId, reached: v1::Status) -> Failure {
+    let message = format!(
+        "transaction {id} is {} so far; it lives on",
+        reached.as_str_name()
+    );
+    Failure::new(Reason::WaitElapsed, message)
+        .with("tx_id", id)
+        .with("status", reached.as_str_name())
+}
+
+/// Submits one transaction. `rpc` is what is left of the call's own deadline.
+pub(super) async fn one(
+    ctx: &Shared,
+    client: &ClientInfo,
+    request: v1::SubmitTransactionRequest,
+    rpc: Option<Duration>,
+) -> Result<v1::SubmitTransactionResponse, Failure> {
+    let ingress = Arc::clone(ctx.ingress()?);
+    let deadline = deadline(&request, rpc)?;
+    let wait_for_order = match v1::Status::try_from(request.wait_for) {
+        Ok(v1::Status::Unspecified | v1::Status::Accepted) => false,
+        Ok(v1::Status::Ordered) => true,
+        _ => return Err(Failure::field("wait_for", "must be ACCEPTED or ORDERED")),
+    };
+    let message = request.transaction;
+    let message = message.ok_or_else(|| Failure::field("transaction", "missing"))?;
+    let transaction = transaction(ctx, message)?;
+    check_rate(ctx, client, std::iter::once(transaction.payload.len()))?;
+    let id = transaction.id(&ctx.node.network);
+    // Before anything else, so that no block can pass unseen.
+    let waiting = wait_for_order.then(|| ctx.ordered.register(id, transaction.expiry));
+    if let Some(response) = ordered_response(ctx, id).await? {
+        return Ok(response);
+    }
+    let (answers, mut answer) = mpsc::unbounded_channel();
+    let submission = Submission {
+        seq: 0,
+        transaction,
+    };
+    ingress.submit(vec![submission], &answers);
+    drop(answers);
+    let answer = timeout_at(deadline, answer.recv()).await;
+    let answer = answer.map_err(|_| elapsed(&id, v1::Status::Received))?;
+    // A node that stops answers nothing more.
+    let accepted = match answer.ok_or_else(Failure::shutting_down)? {
+        Answer::Accepted { batch, entries } => {
+            let index = entries.first().map_or(0, |(_, index)| *index);
+            accepted_response(&batch, index)?
+        }
+        Answer::Known { progress, .. } => known_response(ctx, id, progress).await?,
+        Answer::Refused { refusal, .. } => return Err(Failure::from(&refusal)),
+    };
+    let Some(mut waiting) = waiting else {
+        return Ok(accepted);
+    };
+    let reached = accepted
+        .status
+        .as_ref()
+        .map_or(v1::Status::Received, |s| s.status());
+    if reached == v1::Status::Ordered {
+        return Ok(accepted);
+    }
+    match timeout_at(deadline, waiting.ending()).await {
+        Err(_) => Err(elapsed(&id, reached)),
+        Ok(None) => Err(Failure::shutting_down()),
+        Ok(Some(Ending::Ordered(_))) => {
+            let ordered = ordered_response(ctx, id).await?;
+            let mut response =
+                ordered.ok_or_else(|| Failure::internal("an ordered transaction is not found"))?;
+            response.receipt = accepted.receipt.or(response.receipt);
+            Ok(response)
+        }
+        Ok(Some(Ending::Expired)) => {
+            let mut response = accepted;
+            if let Some(status) = response.status.as_mut() {
+                status.set_status(v1::Status::Expired);
+            }
+            Ok(response)
+        }
+    }
+}
+
+fn accepted_response(batch: &Batch, index: u32) -> Result<v1::SubmitTransactionResponse, Failure> {
+    let parts = status::accepted(batch, index).zip(proofs::receipt(batch, index));
+    let (status, receipt) =
+        parts.ok_or_else(|| Failure::internal("an answer points outside its batch"))?;
+    Ok(v1::SubmitTransactionResponse {
+        status: Some(status),
+        receipt: Some(receipt),
+    })
+}
+
+/// The answer for a transaction that is ordered already, with the receipt if the own lane holds it.
+async fn ordered_response(
+    ctx: &Shared,
+    id: TxId,
+) -> Result<Option<v1::SubmitTransactionResponse>, Failure> {
+    let ctx = Arc::clone(ctx);
+    blocking(move || {
+        let Lookup::Found(found) = ctx.locate(&id)? else {
+            return Ok(None);
+        };
+        let (signed, index) = proofs::placed(&found)?;
+        let receipt = if ctx.node.me == Some(signed.header.lane) {
+            let digest = signed.header.digest(&ctx.node.network);
+            proofs::receipt(&ctx.bodies.load(&ctx.node, &digest)?, index)
+        } else {
+            None
+        };
+        Ok(Some(v1::SubmitTransactionResponse {
+            status: Some(status::ordered(&found)?),
+            receipt,
+        }))
+    })
+    .await
+}
+
+/// The answer for a transaction that was submitted here before.
+async fn known_response(
+    ctx: &Shared,
+    id: TxId,
+    progress: TxProgress,
+) -> Result<v1::SubmitTransactionResponse, Failure> {
+    if let Some((batch, index)) = status::own_batch(ctx, &id) {
+        return accepted_response(&batch, index);
+    }
+    if let Some(response) = ordered_response(ctx, id).await? {
+        return Ok(response);
+    }
+    let status = v1::TransactionStatus {
+        tx_id: bytes_of(&id),
+        status: status_of(progress).into(),
+        updated_at_ms: wall_ms(),
+        ..v1::TransactionStatus::default()
+    };
+    Ok(v1::SubmitTransactionResponse {
+        status: Some(status),
+        receipt: None,
+    })
+}
+
+/// Submits many transactions; each has its own result.
+pub(super) async fn many(
+    ctx: &Shared,
+    client: &ClientInfo,
+    request: v1::SubmitTransactionBatchRequest,
+) -> Result<v1::SubmitTransactionBatchResponse, Failure> {
+    let ingress = Arc::clone(ctx.ingress()?);
+    if request.transactions.is_empty() {
+        return Err(Failure::field("transactions", "empty"));
+    }
+    let payloads = request.transactions.iter().map(|tx| tx.payload.len());
+    check_rate(ctx, client, payloads)?;
+    let mut results = vec![v1::SubmitResult::default(); request.transactions.len()];
+    let mut submissions = Vec::with_capacity(results.len());
+    for ((seq, slot), message) in (0..).zip(&mut results).zip(request.transactions) {
+        match transaction(ctx, message) {
+            Ok(transaction) => submissions.push(Submission { seq, transaction }),
+            Err(failure) => *slot = refused(failure),
+        }
+    }
+    // What is told of those whose answer does not come in time.
+    let ids: Vec<(u64, Digest)> = submissions
+        .iter()
+        .map(|submission| (submission.seq, submission.transaction.id(&ctx.node.network)))
+        .collect();
+    let mut open = submissions.len();
+    let (answers, mut answered) = mpsc::unbounded_channel();
+    ingress.submit(submissions, &answers);
+    drop(answers);
+    let deadline = Instant::now() + BATCH_WAIT;
+    while open > 0 {
+        match timeout_at(deadline, answered.recv()).await {
+            Ok(Some(answer)) => open -= place(answer, request.want_receipt, &mut results),
+            Ok(None) => return Err(Failure::shutting_down()),
+            Err(_) => break,
+        }
+    }
+    for (seq, id) in ids {
+        if let Some(slot) = slot(&mut results, seq)
+            && slot.result.is_none()
+        {
+            *slot = refused(elapsed(&id, v1::Status::Received));
+        }
+    }
+    Ok(v1::SubmitTransactionBatchResponse { results })
+}
+
+fn refused(failure: Failure) -> v1::SubmitResult {
+    v1::SubmitResult {
+        result: Some(v1::submit_result::Result::Error(failure.into())),
+    }
+}
+
+fn slot(results: &mut [v1::SubmitResult], seq: u64) -> Option<&mut v1::SubmitResult> {
+    results.get_mut(usize::try_from(seq).ok()?)
+}
+
+/// Puts an answer into the results it is for; how many.
+fn place(answer: Answer, want_receipt: bool, results: &mut [v1::SubmitResult]) -> usize {
+    let mut put = |seq, result| {
+        if let Some(slot) = slot(results, seq) {
+            *slot = result;
+        }
+    };
+    match answer {
+        Answer::Accepted { batch, entries } => {
+            let tree = want_receipt.then(|| Tree::new(batch.ids()));
+            let count = entries.len();
+            for (seq, index) in entries {
+                put(seq, accepted(&batch, index, tree.as_ref()));
+            }
+            count
+        }
+        Answer::Known { seq, id, progress } => {
+            let known = v1::Accepted {
+                tx_id: bytes_of(&id),
+                status: status_of(progress).into(),
+                ..v1::Accepted::default()
+            };
+            put(seq, result(known));
+            1
+        }
+        Answer::Refused { seq, refusal } => {
+            put(seq, refused(Failure::from(&refusal)));
+            1
+        }
+    }
+}
+
+fn result(accepted: v1::Accepted) -> v1::SubmitResult {
+    v1::SubmitResult {
+        result: Some(v1::submit_result::Result::Accepted(accepted)),
+    }
+}
+
+fn accepted(batch: &Batch, index: u32, tree: Option<&Tree>) -> v1::SubmitResult {
+    let id = batch.ids().get(index as usize);
+    let receipt = tree.and_then(|tree| {
+        Some(v1::Receipt {
+            tx_id: bytes_of(id?),
+            header: Some(batch.signed().into()),
+            path: Some((&tree.path(index)?).into()),
+        })
+    });
+    result(v1::Accepted {
+        tx_id: id.map(bytes_of).unwrap_or_default(),
+        status: v1::Status::Accepted.into(),
+        expiry_height: batch.meta(index as usize).map_or(0, |meta| meta.expiry.0),
+        placement: Some(proofs::placement(batch.signed(), index)),
+        receipt,
+    })
+}
