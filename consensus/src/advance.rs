@@ -5,7 +5,7 @@ use crate::context::Context;
 use crate::core::{Core, VIEWS_AHEAD, VIEWS_BEHIND};
 use crate::votes::Added;
 use crate::{Cast, PeerFault, SafetyRecord};
-use squad_primitives::message::{CERTIFICATES_PER_PAGE, ConsensusMessage};
+use squad_primitives::message::ConsensusMessage;
 use squad_primitives::{Certificate, OperatorId, Statement, StatementKind, View, ViewId, Vote};
 use std::cmp::Ordering;
 
@@ -116,21 +116,6 @@ impl Core {
         }
         self.adopt(certificate, cx);
         true
-    }
-
-    /// A page of certificates.
-    pub(crate) fn on_certificates(
-        &mut self,
-        from: OperatorId,
-        page: Vec<Certificate>,
-        cx: &mut Context<'_>,
-    ) {
-        if page.len() > CERTIFICATES_PER_PAGE {
-            return self.fault(from, PeerFault::Oversized, cx);
-        }
-        for certificate in page {
-            self.on_certificate(from, certificate, cx);
-        }
     }
 
     /// A verified certificate of this epoch whose like isn't held.

@@ -1,16 +1,17 @@
 //! The state machine: its parts, its one entry, and where messages go.
 
+use crate::certificate_sync::CertificateChase;
 use crate::certificates::Certificates;
 use crate::context::Context;
 use crate::early::Early;
 use crate::fetch::Fetcher;
+use crate::height_sync::HeightSync;
 use crate::judge::Judge;
 use crate::leader::Schedule;
 use crate::own::Own;
 use crate::pacemaker::Pacemaker;
 use crate::peers::Peers;
 use crate::silence::Silence;
-use crate::sync::{CertificateChase, HeightSync};
 use crate::tree::Tree;
 use crate::voter::Candidate;
 use crate::votes::Collector;

@@ -24,7 +24,7 @@
 //!    (`pacemaker`).
 //! 6. TC(v): enter v+1 (`advance`).
 //! 7. CC: commit the block and its ancestors, in height order (`committer`).
-//! 8. Repeat what may be lost (`rebroadcast`); fetch what is missing (`sync`, `fetch`).
+//! 8. Repeat what may be lost (`rebroadcast`); fetch what is missing (`sync`, `certificate_sync`, `height_sync`).
 //!
 //! # Why no two replicas commit different blocks
 //!
@@ -66,6 +66,7 @@
 )]
 
 mod advance;
+mod certificate_sync;
 mod certificates;
 mod committer;
 mod config;
@@ -74,6 +75,7 @@ mod core;
 mod early;
 mod epoch;
 mod fetch;
+mod height_sync;
 mod input;
 mod judge;
 mod lane_view;

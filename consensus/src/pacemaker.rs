@@ -79,11 +79,8 @@ impl Pacemaker {
 impl Core {
     /// Whether there is work, and if not, asks to be stepped when there will be.
     pub(crate) fn work(&self, cx: &mut Context<'_>) -> Work {
-        let proposed = self
-            .candidates
-            .get(&self.at.view)
-            .is_some_and(|candidate| !candidate.refused);
-        if proposed || self.state.voted.at == self.at {
+        // A refused proposal calls for the timer no less than a good one.
+        if self.candidates.contains_key(&self.at.view) || self.state.voted.at == self.at {
             return Work::Other;
         }
         let certified = self.certificates.certified();

@@ -38,3 +38,17 @@ fn leaders_get_turns_by_stake() {
     // A period is eight views, all of them used: nobody was too slow for its turn.
     assert_eq!(turns.values().copied().collect::<Vec<_>>(), [10; 8]);
 }
+
+#[test]
+fn small_committees_work_down_to_one_operator() {
+    for members in 1..4 {
+        let mut world = World::start(Setup::new(3, members));
+        world.run_to_height(50, Duration::from_secs(5));
+        let height = world.height_max();
+        for node in 0..members {
+            world.crash(node);
+            world.boot(node);
+        }
+        world.run_to_height(height + 50, Duration::from_secs(5));
+    }
+}
