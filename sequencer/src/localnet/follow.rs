@@ -65,7 +65,8 @@ async fn follow_status(index: usize, endpoint: Endpoint, watch: SharedWatch) {
 
 async fn follow_blocks(index: usize, endpoint: Endpoint, watch: SharedWatch) {
     let mut client = endpoint.blocks();
-    let mut next = 1;
+    // Live at first. After a break the missed blocks are replayed, so that all are compared.
+    let mut next = 0;
     loop {
         let request = v1::SubscribeBlocksRequest {
             from: Some(From::FromHeight(next)),
@@ -74,12 +75,17 @@ async fn follow_blocks(index: usize, endpoint: Endpoint, watch: SharedWatch) {
         };
         if let Ok(response) = client.subscribe_blocks(request).await {
             let mut stream = response.into_inner();
+            let mut replayed_to = 0;
             while let Ok(Some(message)) = stream.message().await {
-                if let Some(Item::Block(part)) = message.item
-                    && let Some(block) = seen(&part)
-                {
-                    next = block.height + 1;
-                    locked(&watch).block(index, Instant::now(), &block);
+                match message.item {
+                    Some(Item::Hello(hello)) => replayed_to = hello.head_height,
+                    Some(Item::Block(part)) => {
+                        if let Some(block) = seen(&part, replayed_to) {
+                            next = block.height + 1;
+                            locked(&watch).block(index, Instant::now(), &block);
+                        }
+                    }
+                    Some(Item::Heartbeat(_)) | None => {}
                 }
             }
         }
@@ -87,18 +93,19 @@ async fn follow_blocks(index: usize, endpoint: Endpoint, watch: SharedWatch) {
     }
 }
 
-fn seen(part: &v1::BlockPart) -> Option<SeenBlock> {
+fn seen(part: &v1::BlockPart, replayed_to: u64) -> Option<SeenBlock> {
     let header = part.header.as_ref()?;
     let result = header.result.as_ref()?;
     let timestamp_ms = header.block.as_ref()?.timestamp_ms;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+    let latency_ms = u64::try_from(now.as_millis())
+        .ok()?
+        .saturating_sub(timestamp_ms);
     Some(SeenBlock {
         height: part.height,
         hash: Digest::try_from(&header.hash[..]).ok()?,
         order_root: Digest::try_from(&result.order_root[..]).ok()?,
         transactions: result.tx_count,
-        latency_ms: u64::try_from(now.as_millis())
-            .ok()?
-            .saturating_sub(timestamp_ms),
+        latency_ms: (part.height > replayed_to).then_some(latency_ms),
     })
 }

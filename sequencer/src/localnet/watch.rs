@@ -53,8 +53,8 @@ pub struct SeenBlock {
     pub order_root: Digest,
     /// Its transactions.
     pub transactions: u32,
-    /// Time since its timestamp.
-    pub latency_ms: u64,
+    /// Time since its timestamp; `None` if it was replayed from history.
+    pub latency_ms: Option<u64>,
 }
 
 /// One operator as the table shows it.
@@ -83,7 +83,7 @@ pub struct NodeView {
 /// The run as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WatchSummary {
-    /// Blocks ordered, counted once.
+    /// Height of the last block.
     pub height: u64,
     /// Transactions ordered, counted once.
     pub transactions: u64,
@@ -119,17 +119,20 @@ impl Watch {
             self.counted_to = block.height;
             self.transactions += u64::from(block.transactions);
         }
-        if block.transactions > 0 {
-            self.latencies_ms.record(block.latency_ms);
-        }
         let Some(node) = self.nodes.get_mut(node) else {
             return;
         };
         node.height = node.height.max(block.height);
+        let Some(latency_ms) = block.latency_ms else {
+            return;
+        };
+        if block.transactions > 0 {
+            self.latencies_ms.record(latency_ms);
+        }
         node.samples.push_back(Sample {
             at: now,
             transactions: block.transactions,
-            latency_ms: block.latency_ms,
+            latency_ms,
         });
         if node.samples.len() > SAMPLES_MAX {
             node.samples.pop_front();
@@ -144,12 +147,6 @@ impl Watch {
             }
             node.status = status;
         }
-    }
-
-    /// Next height wanted from an operator: its stream may break, the blocks must not.
-    #[must_use]
-    pub fn next_height(&self, node: usize) -> u64 {
-        self.nodes.get(node).map_or(1, |node| node.height + 1)
     }
 
     /// All operators.
@@ -259,7 +256,7 @@ mod tests {
             hash: Digest([hash; 32]),
             order_root: Digest([9; 32]),
             transactions,
-            latency_ms,
+            latency_ms: Some(latency_ms),
         }
     }
 
@@ -280,7 +277,6 @@ mod tests {
         assert_eq!(watch.summary().transactions, 1_000);
         watch.block(0, start, &block(11, 1, 0, 1));
         assert_eq!(watch.views(start)[1].lag, 1);
-        assert_eq!(watch.next_height(1), 11);
         let later = start + WINDOW + Duration::from_millis(1);
         assert_eq!(
             (watch.views(later)[0].rate, watch.views(later)[0].p50_ms),

@@ -1,5 +1,6 @@
 //! `squad localnet`
 
+mod report;
 mod screen;
 mod up;
 

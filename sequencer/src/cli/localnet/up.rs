@@ -1,5 +1,6 @@
 //! `squad localnet up`
 
+use super::report::{End, Seen, Watched};
 use super::screen::Screen;
 use super::{DirectoryArgs, start};
 use crate::cli::args::GlobalArgs;
@@ -7,14 +8,12 @@ use crate::cli::exit::{Code, Failure, OrExit as _, Outcome};
 use crate::cli::output;
 use crate::config::parse_duration;
 use crate::localnet::{
-    Audit, Launcher, Load, RollupSpec, RunningLoad, Spec, State, StateError, WatchSummary, audit,
-    create, follow, locked, stop_all,
+    Launcher, Load, RollupSpec, RunningLoad, SharedWatch, Spec, State, StateError, audit, create,
+    follow, locked, stop_all,
 };
 use clap::Args;
-use serde_json::json;
 use squad_primitives::Stake;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
@@ -72,22 +71,11 @@ pub(crate) struct LoadArgs {
     load_size: usize,
 }
 
-/// What ended the watching.
-#[derive(Debug)]
-enum End {
-    /// A signal.
-    Asked,
-    /// The load generator.
-    Load(ExitStatus),
-    /// No operator is left.
-    AllDown,
-}
-
 /// Makes or finds the network, runs it, and says what was seen.
 pub(super) async fn run(global: &GlobalArgs, args: UpArgs) -> Outcome {
     let directory = args.directory.path()?;
     let program = match args.load.load {
-        Some(_) => Some(Load::find_program().or_exit(Code::Usage)?),
+        Some(_) => Some(Load::find_program()?),
         None => None,
     };
     let mut signals = Signals::new()?;
@@ -118,7 +106,44 @@ pub(super) async fn run(global: &GlobalArgs, args: UpArgs) -> Outcome {
         return detached(global, &directory, &state);
     }
 
+    let began = Instant::now();
+    let watched = watch(
+        &args,
+        program,
+        &directory,
+        &state,
+        &mut launcher,
+        &mut screen,
+        &mut signals,
+    )
+    .await;
+    // Whatever happened, nothing is left running. Operators may have been restarted meanwhile from
+    // another terminal, and the description may be gone with a network that was stopped there.
+    let state = State::read(&directory).unwrap_or(state);
+    screen.say("stopping")?;
+    let killed = stop_all(&state.running()).await?;
+    launcher.collect()?;
+    let seen = Seen {
+        watched: watched?,
+        killed,
+        elapsed: began.elapsed(),
+    };
+    seen.report(global.format, args.keep, &directory, &state)
+}
+
+/// Watches the network until a signal, the end of the load, or the end of the last operator; then
+/// compares the operators.
+async fn watch(
+    args: &UpArgs,
+    program: Option<PathBuf>,
+    directory: &Path,
+    state: &State,
+    launcher: &mut Launcher,
+    screen: &mut Screen,
+    signals: &mut Signals,
+) -> Outcome<Watched> {
     let stop = CancellationToken::new();
+    let _stop_with_us = stop.clone().drop_guard();
     let watch = follow(&state.nodes, &stop).or_exit(Code::Other)?;
     let mut load = match (program, args.load.load) {
         (Some(program), Some(rate)) => {
@@ -131,58 +156,63 @@ pub(super) async fn run(global: &GlobalArgs, args: UpArgs) -> Outcome {
                 "load: {rate} transactions of {} bytes per second for {} s",
                 load.payload_bytes, args.load.load_seconds
             ))?;
-            Some(load.start(&program, &directory, &state)?)
+            Some(load.start(&program, directory, state)?)
         }
         _ => {
             screen.say("Ctrl-C stops the network")?;
             None
         }
     };
+    let ended = watch_until_end(directory, launcher, screen, signals, &watch, load.as_mut()).await;
+    if let Some(load) = &load {
+        stop_all(&[load.process]).await?;
+    }
+    let end = ended?;
+    screen.say("comparing the operators")?;
+    let audited = match State::read(directory) {
+        Ok(state) => audit(&state.nodes).await.map_err(Failure::from),
+        Err(error) => Err(error.into()),
+    };
+    let summary = locked(&watch).summary();
+    Ok(Watched {
+        end,
+        summary,
+        audited,
+        load,
+    })
+}
 
+async fn watch_until_end(
+    directory: &Path,
+    launcher: &mut Launcher,
+    screen: &mut Screen,
+    signals: &mut Signals,
+    watch: &SharedWatch,
+    mut load: Option<&mut RunningLoad>,
+) -> Outcome<End> {
     let began = Instant::now();
-    let end = loop {
+    loop {
         tokio::select! {
-            () = signals.any() => break End::Asked,
+            () = signals.any() => return Ok(End::Asked),
             () = tokio::time::sleep(TICK) => {}
         }
         for (node, status) in launcher.collect()? {
             screen.say(&format!("operator {node} ended: {status}"))?;
         }
         let (views, summary) = {
-            let mut watch = locked(&watch);
+            let mut watch = locked(watch);
             (watch.views(Instant::now()), watch.summary())
         };
         screen.show(&views, began.elapsed(), summary.disagreement.is_none())?;
-        if let Some(status) = load.as_mut().map(RunningLoad::ended).transpose()?.flatten() {
-            break End::Load(status);
+        if let Some(load) = load.as_mut()
+            && let Some(status) = load.ended()?
+        {
+            return Ok(End::Load(status));
         }
-        if State::read(&directory)?.running().is_empty() {
-            break End::AllDown;
+        if State::read(directory).map_or(true, |state| state.running().is_empty()) {
+            return Ok(End::AllDown);
         }
-    };
-    if let (End::Asked, Some(load)) = (&end, &load) {
-        stop_all(&[load.process]).await?;
     }
-
-    // Operators may have been restarted meanwhile from another terminal.
-    let state = State::read(&directory)?;
-    screen.say("comparing the operators")?;
-    let audited = audit(&state.nodes).await.map_err(Failure::from);
-    stop.cancel();
-    let summary = locked(&watch).summary();
-    screen.say("stopping")?;
-    let killed = stop_all(&state.running()).await?;
-    launcher.collect()?;
-
-    let seen = Seen {
-        end,
-        summary,
-        audited,
-        killed,
-        elapsed: began.elapsed(),
-        load,
-    };
-    seen.report(global, &args, &directory, &state)
 }
 
 /// Refuses a directory that is in use, and makes the network unless the last one goes on.
@@ -279,110 +309,5 @@ impl Signals {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
-    }
-}
-
-/// What a run has shown.
-struct Seen {
-    end: End,
-    summary: WatchSummary,
-    audited: Outcome<Audit>,
-    killed: usize,
-    elapsed: Duration,
-    load: Option<RunningLoad>,
-}
-
-impl Seen {
-    fn report(
-        self,
-        global: &GlobalArgs,
-        args: &UpArgs,
-        directory: &Path,
-        state: &State,
-    ) -> Outcome {
-        let failure = self.failure();
-        let keep = args.keep || failure.is_some();
-        let reports = self.load.as_ref().map(|load| load.reports.clone());
-        let json = json!({
-            "seconds": self.elapsed.as_secs(),
-            "height": self.summary.height,
-            "transactions": self.summary.transactions,
-            "block_latency_p50_ms": self.summary.p50_ms,
-            "block_latency_p99_ms": self.summary.p99_ms,
-            "agree": failure.as_ref().is_none_or(|failure| failure.code != Code::Verification),
-            "audited_height": self.audited.as_ref().ok().map(|audit| audit.height),
-            "audited_operators": self.audited.as_ref().ok().map(|audit| audit.operators),
-            "killed": self.killed,
-            "reports": reports,
-            "kept": keep,
-        });
-        output::print(global.format, &self.text(directory, reports, keep), &json)?;
-        if !keep {
-            state.remove(directory)?;
-        }
-        failure.map_or(Ok(()), Err)
-    }
-
-    fn failure(&self) -> Option<Failure> {
-        if let Some(height) = self.summary.disagreement {
-            return Some(Failure::new(
-                Code::Verification,
-                format!("operators hold different blocks at height {height}"),
-            ));
-        }
-        match (&self.audited, &self.end) {
-            (_, End::AllDown) => Some(Failure::new(Code::Other, "no operator is left")),
-            (Err(failure), _) => Some(Failure::new(failure.code, failure)),
-            (_, End::Load(status)) if !status.success() => Some(Failure::new(
-                Code::Other,
-                format!("the load generator ended: {status}"),
-            )),
-            _ if self.killed > 0 => Some(Failure::new(
-                Code::Other,
-                format!(
-                    "{} operators did not stop in time and were killed",
-                    self.killed
-                ),
-            )),
-            _ => None,
-        }
-    }
-
-    fn text(&self, directory: &Path, reports: Option<PathBuf>, keep: bool) -> String {
-        let mut out = String::from("\n");
-        if let Some(load) = &self.load {
-            out.push_str(&load.output().unwrap_or_default());
-            out.push('\n');
-        }
-        let millis = |value: Option<u64>| value.map_or("-".to_owned(), |ms| format!("{ms} ms"));
-        out.push_str(&format!(
-            "seen in {} s: {} blocks, {} transactions ordered; proposal to delivery p50 {}, p99 {}\n",
-            self.elapsed.as_secs(),
-            self.summary.height,
-            self.summary.transactions,
-            millis(self.summary.p50_ms),
-            millis(self.summary.p99_ms),
-        ));
-        match &self.audited {
-            Ok(audit) => out.push_str(&format!(
-                "check: {} operators hold the same chain up to block {}\n",
-                audit.operators, audit.height
-            )),
-            Err(failure) => out.push_str(&format!("check failed: {failure}\n")),
-        }
-        if keep {
-            out.push_str(&format!("data and logs: {}\n", directory.display()));
-            if let Some(reports) = reports {
-                out.push_str(&format!("load report: {}\n", reports.display()));
-            }
-        }
-        out.push_str(
-            "\nnext:\n  \
-             squad localnet up --detach              a network that stays\n  \
-             squad localnet up --load 20000          more load\n  \
-             squad localnet kill 1                   a crash, while it runs\n  \
-             squad localnet up --load 5000 --keep    keep logs and the load report\n",
-        );
-        out
     }
 }
