@@ -186,3 +186,45 @@ fn route(parcels: &Receiver<Parcel>, ends: &Ends) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(text: &'static str) -> Bytes {
+        Bytes::from_static(text.as_bytes())
+    }
+
+    #[test]
+    fn messages_arrive_after_the_delay_in_the_order_of_their_sending() {
+        let delay = Delay {
+            base: Duration::from_millis(20),
+            jitter: Duration::ZERO,
+        };
+        let (links, inboxes) = Links::new(3, delay);
+        let start = Instant::now();
+        links.send(0, 1, message("first"));
+        links.broadcast(0, &message("second"));
+        links.send(0, 0, message("own"));
+        let received = [0, 1, 1, 2].map(|to| inboxes[to].recv().expect("delivered"));
+        assert!(start.elapsed() >= delay.base);
+        let received = received.map(|delivery| delivery.bytes);
+        assert_eq!(received, ["own", "first", "second", "second"].map(message));
+        let expected = Traffic {
+            messages: 3,
+            bytes: 17,
+        };
+        assert_eq!(links.traffic(), expected);
+    }
+
+    #[test]
+    fn a_message_is_lost_between_groups() {
+        let (links, inboxes) = Links::new(2, Delay::default());
+        links.set_group(1, 1);
+        links.send(0, 1, message("lost"));
+        links.set_group(1, 0);
+        links.send(0, 1, message("heard"));
+        let delivery = inboxes[1].recv().expect("delivered");
+        assert_eq!(delivery.bytes, message("heard"));
+    }
+}

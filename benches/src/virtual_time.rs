@@ -236,3 +236,65 @@ impl World {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Window, figures, resumed};
+
+    fn world() -> World {
+        World::start(Setup {
+            replicas: 4,
+            delay: Delay {
+                base: Duration::from_millis(25),
+                jitter: Duration::from_millis(2),
+            },
+            block_interval_min: Duration::ZERO,
+            charge_cpu: false,
+        })
+    }
+
+    #[test]
+    fn two_runs_are_equal() {
+        let [a, b] = [(); 2].map(|()| {
+            let mut world = world();
+            world.run_until(Duration::from_secs(2));
+            (world.logs(), world.traffic())
+        });
+        assert_eq!(a.1, b.1);
+        for (a, b) in a.0.iter().zip(&b.0) {
+            assert_eq!(a.commits, b.commits);
+            assert_eq!(a.proposals, b.proposals);
+        }
+    }
+
+    #[test]
+    fn a_block_takes_three_delays_and_a_view_two() {
+        let mut world = world();
+        world.run_until(Duration::from_secs(5));
+        let window = Window {
+            from: Duration::from_secs(1),
+            to: Duration::from_secs(4),
+        };
+        let figures = figures(&world.logs(), &[0, 1, 2, 3], window);
+        assert!(
+            (75.0..81.0).contains(&figures.latency_p50_ms),
+            "{figures:?}"
+        );
+        assert!((18.5..20.5).contains(&figures.commits_per_s), "{figures:?}");
+    }
+
+    #[test]
+    fn replicas_of_different_groups_do_not_hear_each_other() {
+        let mut world = world();
+        world.run_until(Duration::from_secs(1));
+        let before = [0, 1].map(|replica| world.logs()[replica].commits.len());
+        world.set_group(2, 1);
+        world.set_group(3, 1);
+        // What was under way inside a half still arrives; a commit needs three of four.
+        world.run_until(Duration::from_secs(3));
+        let cut = Duration::from_millis(1_100);
+        assert_eq!(resumed(&world.logs(), &[0, 1, 2, 3], cut), [None, None]);
+        assert!(before.iter().all(|commits| *commits > 10));
+    }
+}

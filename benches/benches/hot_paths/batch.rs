@@ -1,5 +1,6 @@
 //! Sealing an own batch, and checking one that arrived.
 
+use crate::cpu_time::CpuTime;
 use bytes::Bytes;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
 use squad_benches::committee::{NETWORK, key, operator};
@@ -42,7 +43,7 @@ fn seal(lane: usize, transactions: &[Transaction], ids: &[TxId]) -> Batch {
     builder.seal(&NETWORK, Epoch(0), operator(lane), None, &*key(lane))
 }
 
-pub(crate) fn bench(criterion: &mut Criterion) {
+pub(crate) fn bench(criterion: &mut Criterion<CpuTime>) {
     let transactions = transactions(0);
     let ids: Vec<_> = transactions.iter().map(|tx| tx.id(&NETWORK)).collect();
     let sealed = seal(0, &transactions, &ids);

@@ -1,6 +1,7 @@
 //! Verifying a quorum of votes.
 
 use crate::COMMITTEES;
+use crate::cpu_time::CpuTime;
 use criterion::{BenchmarkId, Criterion};
 use squad_benches::committee::{NETWORK, committee, key, operator};
 use squad_primitives::{
@@ -18,7 +19,7 @@ pub(crate) const fn quorum(members: usize) -> usize {
     members * 2 / 3 + 1
 }
 
-pub(crate) fn bench(criterion: &mut Criterion) {
+pub(crate) fn bench(criterion: &mut Criterion<CpuTime>) {
     let mut group = criterion.benchmark_group("certificate");
     for members in COMMITTEES {
         let committee = committee(members);

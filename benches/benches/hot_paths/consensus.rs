@@ -7,6 +7,7 @@
 
 use crate::COMMITTEES;
 use crate::certificate::{quorum, votes};
+use crate::cpu_time::CpuTime;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
 use squad_benches::committee::{NETWORK, committee, key, operator};
 use squad_benches::lanes::BusyLanes;
@@ -83,7 +84,7 @@ fn proposal(members: usize) -> (usize, Proposal) {
     (leader, proposals.expect("a leader with work proposes"))
 }
 
-pub(crate) fn bench(criterion: &mut Criterion) {
+pub(crate) fn bench(criterion: &mut Criterion<CpuTime>) {
     let mut group = criterion.benchmark_group("consensus");
     for members in COMMITTEES {
         let (leader, proposal) = proposal(members);

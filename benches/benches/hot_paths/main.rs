@@ -6,15 +6,17 @@
 //! ```
 //!
 //! Sizes: `1000x512` is a batch of 1,000 transactions with payloads of 512 bytes; 4, 20 and 100 are
-//! committees. Signatures are Ed25519 everywhere.
+//! committees. Signatures are Ed25519 everywhere. Times are CPU time of one core.
 
 mod batch;
 mod certificate;
 mod consensus;
+mod cpu_time;
 mod mempool;
 mod merkle;
 mod peer;
 
+use cpu_time::CpuTime;
 use criterion::Criterion;
 use std::time::Duration;
 
@@ -26,6 +28,7 @@ fn main() {
         .sample_size(20)
         .warm_up_time(Duration::from_secs(1))
         .measurement_time(Duration::from_secs(3))
+        .with_measurement(CpuTime)
         .configure_from_args();
     batch::bench(&mut criterion);
     merkle::bench(&mut criterion);

@@ -1,6 +1,7 @@
 //! From a submitted transaction to the queue, and the order inside a block.
 
 use crate::batch::{PAYLOAD_BYTES, SIZE, TRANSACTIONS, batch, transactions};
+use crate::cpu_time::CpuTime;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
 use squad_benches::committee::NETWORK;
 use squad_mempool::admission::{AdmissionLimits, Intake};
@@ -15,13 +16,13 @@ use std::sync::Arc;
 const KEY: IdHashKey = IdHashKey([0x1234_5678_9abc_def0, 0x0fed_cba9_8765_4321]);
 const LANES: usize = 4;
 
-pub(crate) fn bench(criterion: &mut Criterion) {
+pub(crate) fn bench(criterion: &mut Criterion<CpuTime>) {
     admit(criterion);
     order(criterion);
 }
 
 /// Check, hash, and push under one owner; per transaction.
-fn admit(criterion: &mut Criterion) {
+fn admit(criterion: &mut Criterion<CpuTime>) {
     let limits = AdmissionLimits {
         payload_bytes: 128 << 10,
         expiry_max_blocks: 6_000,
@@ -52,7 +53,7 @@ fn admit(criterion: &mut Criterion) {
 }
 
 /// Four lanes with one batch each, four rollups; per transaction.
-fn order(criterion: &mut Criterion) {
+fn order(criterion: &mut Criterion<CpuTime>) {
     let lanes: Vec<_> = (0..LANES).map(|lane| vec![batch(lane)]).collect();
     let rules = OrderRules {
         expiry_max_blocks: 6_000,

@@ -1,12 +1,13 @@
 //! Roots and paths over transaction ids.
 
+use crate::cpu_time::CpuTime;
 use criterion::{BenchmarkId, Criterion};
 use squad_primitives::Digest;
 use squad_primitives::merkle::{Path, root};
 
 const LEAVES: u64 = 4_096;
 
-pub(crate) fn bench(criterion: &mut Criterion) {
+pub(crate) fn bench(criterion: &mut Criterion<CpuTime>) {
     let leaves: Vec<_> = (0..LEAVES)
         .map(|number| Digest::of_parts("bench/leaf", &Digest::ZERO, &[&number.to_le_bytes()]))
         .collect();

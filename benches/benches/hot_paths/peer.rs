@@ -2,13 +2,14 @@
 
 use crate::batch::{SIZE, batch};
 use crate::certificate::{quorum, votes};
+use crate::cpu_time::CpuTime;
 use criterion::{BatchSize, BenchmarkId, Criterion};
 use squad_benches::committee::committee;
 use squad_primitives::message::{ConsensusMessage, LaneMessage};
 use squad_primitives::{Certificate, Digest, Epoch, Statement, View, ViewId};
 use squad_proto::peer::{self, PeerMessage};
 
-pub(crate) fn bench(criterion: &mut Criterion) {
+pub(crate) fn bench(criterion: &mut Criterion<CpuTime>) {
     let statement = Statement::vote(ViewId::new(Epoch(0), View(3)), Digest([5; 32]));
     let votes = votes(statement, quorum(100));
     let certificate = Certificate::from_votes(&committee(100), statement, &votes);
