@@ -6,7 +6,9 @@ use crate::core::{Core, VIEWS_AHEAD, VIEWS_BEHIND};
 use crate::votes::Added;
 use crate::{Cast, PeerFault, SafetyRecord};
 use squad_primitives::message::ConsensusMessage;
-use squad_primitives::{Certificate, OperatorId, Statement, StatementKind, View, ViewId, Vote};
+use squad_primitives::{
+    Certificate, OperatorId, Statement, StatementKind, Time, View, ViewId, Vote,
+};
 use std::cmp::Ordering;
 
 impl Core {
@@ -16,7 +18,7 @@ impl Core {
             return self.fault(from, PeerFault::Stranger, cx);
         }
         match at.epoch.cmp(&self.at.epoch) {
-            Ordering::Less => return self.see(from, at),
+            Ordering::Less => return self.see(from, at, cx.now.time),
             Ordering::Greater => {
                 return self.on_later_epoch(from, at, ConsensusMessage::Vote(vote), cx);
             }
@@ -26,7 +28,8 @@ impl Core {
             return self.fault(from, PeerFault::Stranger, cx);
         }
         if vote.statement.kind == StatementKind::CommitVote {
-            self.see(from, at.next());
+            // Commit votes are repeated from later views, so they never say that a peer is behind.
+            self.peers.see(from, at.next(), cx.now.time);
             // Somebody who sends a commit vote long after the commit has missed it.
             let settled = cx.now.time >= self.pacemaker.last_commit.after(self.config.rebroadcast);
             let root = if settled {
@@ -38,14 +41,15 @@ impl Core {
                 self.peers.lacks_commit(from);
             }
         } else {
-            self.see(from, at);
+            self.see(from, at, cx.now.time);
         }
         self.count(vote, false, cx);
     }
 
-    /// Notes in which view a peer is; one that is behind may need certificates.
-    pub(crate) fn see(&mut self, from: OperatorId, at: ViewId) {
-        self.peers.see(from, at);
+    /// Notes in which view a peer signed something; one that is behind may need certificates.
+    pub(crate) fn see(&mut self, from: OperatorId, at: ViewId, now: Time) {
+        self.peers.see(from, at, now);
+        self.peers.see_again(from, at, now, self.config.rebroadcast);
         self.pacemaker.prodded |= at < self.at;
     }
 
@@ -90,7 +94,7 @@ impl Core {
         let Statement { kind, at, block } = certificate.statement;
         match at.epoch.cmp(&self.at.epoch) {
             Ordering::Less => {
-                self.see(from, at);
+                self.pacemaker.prodded = true;
                 return false;
             }
             Ordering::Greater => {
@@ -98,7 +102,7 @@ impl Core {
                 self.on_later_epoch(from, at, message, cx);
                 return false;
             }
-            Ordering::Equal => self.see(from, at.next()),
+            Ordering::Equal => self.peers.see(from, at.next(), cx.now.time),
         }
         if let Some(held) = self.certificates.get(kind, at.view) {
             return held.statement.block == block;

@@ -1,6 +1,6 @@
 //! What the other operators have shown of themselves.
 
-use squad_primitives::{OperatorId, ViewId};
+use squad_primitives::{Duration, OperatorId, Time, ViewId};
 use std::collections::BTreeMap;
 
 /// Most operators remembered: members of two overlapping committees, and observers.
@@ -10,11 +10,12 @@ const PEERS_MAX: usize = 512;
 const ANSWERS_MAX: u32 = 8;
 
 #[derive(Debug, Default)]
-pub(crate) struct Peer {
-    /// Highest view in which it was seen.
-    pub(crate) seen: ViewId,
+struct Peer {
+    /// View in which it was seen, and when.
+    seen: ViewId,
+    seen_at: Time,
     /// It still sends commit votes for something that is committed here.
-    pub(crate) lacks_commit: bool,
+    lacks_commit: bool,
     answers: u32,
 }
 
@@ -33,9 +34,30 @@ impl Peers {
     }
 
     /// The operator is, or was, in `view`.
-    pub(crate) fn see(&mut self, operator: OperatorId, view: ViewId) {
-        if let Some(peer) = self.entry(operator) {
-            peer.seen = peer.seen.max(view);
+    pub(crate) fn see(&mut self, operator: OperatorId, view: ViewId, now: Time) {
+        if let Some(peer) = self.entry(operator)
+            && peer.seen <= view
+        {
+            peer.seen = view;
+            peer.seen_at = now;
+        }
+    }
+
+    /// The operator speaks in a view lower than the one in which it was seen. If that is longer ago
+    /// than messages overtake each other, it has restarted and knows less than before.
+    pub(crate) fn see_again(
+        &mut self,
+        operator: OperatorId,
+        view: ViewId,
+        now: Time,
+        overtaking: Duration,
+    ) {
+        if let Some(peer) = self.peers.get_mut(&operator)
+            && view < peer.seen
+            && now.since(peer.seen_at) > overtaking
+        {
+            peer.seen = view;
+            peer.seen_at = now;
         }
     }
 

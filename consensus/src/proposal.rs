@@ -22,9 +22,9 @@ impl Core {
             return self.fault(from, PeerFault::Stranger, cx);
         }
         match at.epoch.cmp(&self.at.epoch) {
-            Ordering::Less => return self.see(from, at),
+            Ordering::Less => return self.see(from, at, cx.now.time),
             Ordering::Greater => return self.on_later_proposal(from, proposal, cx),
-            Ordering::Equal => self.see(from, at),
+            Ordering::Equal => self.see(from, at, cx.now.time),
         }
         let hash = proposal.block.hash(&self.config.network);
         if at.view == View::ZERO || self.schedule.leader(at.view) != from {
@@ -164,7 +164,7 @@ impl Core {
         message: ConsensusMessage,
         cx: &mut Context<'_>,
     ) {
-        self.peers.see(from, at);
+        self.peers.see(from, at, cx.now.time);
         if at.epoch == self.at.epoch.next() {
             self.early.push(from, message);
         }

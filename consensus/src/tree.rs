@@ -146,3 +146,77 @@ fn root_of(hash: Digest, block: &Block) -> Root {
         cut: block.cut.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use squad_primitives::{Epoch, View, ViewId};
+
+    const NETWORK: NetworkId = Digest([4; 32]);
+
+    fn child(parent: BlockRef, height: u64, view: u64) -> (Digest, Block) {
+        let block = Block {
+            at: ViewId::new(Epoch(0), View(view)),
+            height: Height(height),
+            parent,
+            timestamp_ms: view,
+            cut: Cut::default(),
+        };
+        (block.hash(&NETWORK), block)
+    }
+
+    /// Genesis, then a, b, c in views 1, 2, 3, and a rival of b in view 4.
+    fn chain() -> (Tree, [(Digest, Block); 4]) {
+        let a = child(BlockRef::genesis(NETWORK), 1, 1);
+        let b = child(a.1.reference(&NETWORK), 2, 2);
+        let c = child(b.1.reference(&NETWORK), 3, 3);
+        let rival = child(a.1.reference(&NETWORK), 2, 4);
+        (Tree::new(NETWORK, None), [a, b, c, rival])
+    }
+
+    #[test]
+    fn a_path_names_the_first_missing_ancestor_and_its_distance() {
+        let (mut tree, [a, b, c, _]) = chain();
+        let missing = |hash, heights| Path::Missing { hash, heights };
+        assert_eq!(tree.path(c.0), missing(c.0, None));
+        tree.insert(c.0, c.1.clone());
+        assert_eq!(tree.path(c.0), missing(b.0, Some(2)));
+        tree.insert(b.0, b.1.clone());
+        assert_eq!(tree.path(c.0), missing(a.0, Some(1)));
+        tree.insert(a.0, a.1.clone());
+        assert_eq!(tree.path(c.0), Path::Connected(vec![a.0, b.0, c.0]));
+        assert_eq!(tree.path(NETWORK), Path::Connected(Vec::new()));
+    }
+
+    #[test]
+    fn a_commit_forgets_what_can_not_follow_it() {
+        let (mut tree, [a, b, c, rival]) = chain();
+        for (hash, block) in [&a, &b, &c, &rival] {
+            tree.insert(*hash, block.clone());
+        }
+        tree.commit(a.0, &a.1);
+        assert_eq!(tree.path(rival.0), Path::Connected(vec![rival.0]));
+        tree.commit(b.0, &b.1);
+        assert_eq!(tree.get(&a.0), None);
+        assert_eq!(tree.get(&rival.0), None, "its height is taken");
+        assert_eq!(tree.path(c.0), Path::Connected(vec![c.0]));
+        tree.insert(a.0, a.1.clone());
+        assert_eq!(tree.get(&a.0), None, "committed blocks don't come back");
+    }
+
+    #[test]
+    fn a_block_on_another_branch_or_of_a_false_height_conflicts() {
+        let (mut tree, [a, b, _, rival]) = chain();
+        for (hash, block) in [&a, &b] {
+            tree.insert(*hash, block.clone());
+        }
+        tree.commit(a.0, &a.1);
+        tree.commit(b.0, &b.1);
+        let on_rival = child(rival.1.reference(&NETWORK), 3, 5);
+        tree.insert(on_rival.0, on_rival.1.clone());
+        assert_eq!(tree.path(on_rival.0), Path::Conflict);
+        let too_high = child(b.1.reference(&NETWORK), 9, 6);
+        tree.insert(too_high.0, too_high.1.clone());
+        assert_eq!(tree.path(too_high.0), Path::Conflict);
+    }
+}
