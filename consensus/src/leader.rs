@@ -63,9 +63,9 @@ impl Schedule {
     fn slot(&self, view: View) -> (u64, Slot) {
         let length = self.slots.len() as u64;
         let turn = view.0.saturating_sub(1);
-        // The index is below the length, which is the length of a vector in memory.
-        let slot = self.slots.get((turn % length) as usize).copied();
-        let slot = slot.unwrap_or(Slot {
+        // The index is below the length of a vector in memory, so it always fits.
+        let index = usize::try_from(turn % length).unwrap_or_default();
+        let slot = self.slots.get(index).copied().unwrap_or(Slot {
             leader: OperatorId::ZERO,
             earlier: 0,
             per_period: 1,
@@ -92,8 +92,11 @@ fn weights(committee: &Committee) -> Vec<i64> {
     let weights: Vec<i64> = committee
         .members()
         .iter()
-        // At most RESOLUTION, since no stake exceeds the total.
-        .map(|member| ((u128::from(member.stake.0) * RESOLUTION / total) as i64).max(1))
+        .map(|member| {
+            let share = u128::from(member.stake.0) * RESOLUTION / total;
+            // At most RESOLUTION, since no stake exceeds the total.
+            i64::try_from(share).unwrap_or(1).max(1)
+        })
         .collect();
     let divisor = weights.iter().copied().fold(0, gcd).max(1);
     weights.into_iter().map(|weight| weight / divisor).collect()

@@ -61,7 +61,8 @@
         clippy::unwrap_used,
         clippy::expect_used,
         clippy::indexing_slicing,
-        clippy::panic
+        clippy::panic,
+        clippy::cast_possible_truncation
     )
 )]
 
