@@ -1,7 +1,7 @@
 //! One replica's steps in a view without faults.
 //!
 //! - `proposal`: check the leader's proposal and vote for it.
-//! - `vote`: keep one vote below the quorum; it is not verified yet.
+//! - `vote`: keep all missing votes of a quorum but one; they are not verified yet.
 //! - `quorum`: the votes that complete a quorum: verify all together, form the certificate, sign the
 //!   commit vote, enter the next view.
 
