@@ -135,8 +135,11 @@ async fn main() {
     let bytes =
         (batches * (batch_kib << 10) * OPERATORS as usize * (OPERATORS as usize - 1)) as f64;
     let units = bytes / 1_536.0;
+    let links: Vec<_> = planes.iter().flat_map(DataPlane::peers).collect();
+    let lost: u64 = links.iter().map(|link| link.datagrams_lost).sum();
+    let sent: u64 = links.iter().map(|link| link.datagrams_sent).sum();
     println!(
-        "mtu {mtu:>5} batch {batch_kib:>4} KiB: {:.2} us of CPU per 1,536 B ({:.2} user, {:.2} system), {:.0} MB/s, {:.0} tx/s",
+        "mtu {mtu:>5} batch {batch_kib:>4} KiB: {:.2} us of CPU per 1,536 B ({:.2} user, {:.2} system), {:.0} MB/s, {:.0} tx/s, {lost} of {sent} datagrams lost",
         (user + system) * 1e6 / units,
         user * 1e6 / units,
         system * 1e6 / units,

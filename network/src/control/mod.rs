@@ -38,7 +38,12 @@ use driver::{Command, Driver, Parts};
 use futures::StreamExt;
 use libp2p::{Swarm, SwarmBuilder, multiaddr::Protocol, noise, swarm::SwarmEvent, tcp, yamux};
 use squad_primitives::{OperatorId, PublicKey};
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    net::{IpAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::sync::{
     mpsc::{self, error::TrySendError},
     oneshot, watch,
@@ -245,6 +250,7 @@ async fn listen(
         address: address.clone(),
         source,
     };
+    probe(address).map_err(|error| failed(error.into()))?;
     swarm
         .listen_on(address.clone())
         .map_err(|error| failed(error.into()))?;
@@ -257,5 +263,21 @@ async fn listen(
             | SwarmEvent::ListenerError { error, .. } => return Err(failed(error.into())),
             _ => {}
         }
+    }
+}
+
+/// Fails if another process listens on `address`. libp2p shares ports (`SO_REUSEPORT`), so two nodes
+/// configured alike would otherwise each get some of the connections, and nobody would notice.
+fn probe(address: &Multiaddr) -> std::io::Result<()> {
+    let mut parts = address.iter();
+    let ip = match parts.next() {
+        Some(Protocol::Ip4(ip)) => IpAddr::from(ip),
+        Some(Protocol::Ip6(ip)) => IpAddr::from(ip),
+        // Anything else is libp2p's to judge.
+        _ => return Ok(()),
+    };
+    match parts.next() {
+        Some(Protocol::Tcp(port)) => TcpListener::bind((ip, port)).map(drop),
+        _ => Ok(()),
     }
 }

@@ -94,6 +94,10 @@ pub struct PeerStatus {
     pub connected: Option<SocketAddr>,
     /// Round trip time while connected.
     pub rtt: Option<Duration>,
+    /// Datagrams sent on the connection in use.
+    pub datagrams_sent: u64,
+    /// Those of them that got lost, here or on the way.
+    pub datagrams_lost: u64,
     /// Frames waiting, all classes.
     pub queued: usize,
     /// Remaining time of a ban.
@@ -180,10 +184,15 @@ impl DataPlane {
         let mut all = Vec::new();
         self.node.directory.for_each(|peer| {
             let connection = peer.connection();
+            let path = connection
+                .as_ref()
+                .map(|connection| connection.stats().path);
             all.push(PeerStatus {
                 operator: peer.operator,
                 connected: connection.as_ref().map(quinn::Connection::remote_address),
-                rtt: connection.as_ref().map(quinn::Connection::rtt),
+                rtt: path.map(|path| path.rtt),
+                datagrams_sent: path.map_or(0, |path| path.sent_packets),
+                datagrams_lost: path.map_or(0, |path| path.lost_packets),
                 queued: peer.queued(),
                 banned: peer.ban_left(Instant::now()),
             });
