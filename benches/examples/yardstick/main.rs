@@ -6,13 +6,14 @@
 //!
 //! $Y steady                -n 4  --seconds 10 --runs 5          no delay: rate, CPU, messages
 //! $Y steady --delay-ms 25  -n 4  --seconds 15 --runs 3          also with -n 20
-//! $Y steady --delay-ms 25  -n 100 --seconds 3 --engines squad-virtual,squad-virtual-cpu
+//! $Y steady --delay-ms 25  -n 100 --seconds 3 --engines squad-virtual       takes minutes
 //! $Y crash  --delay-ms 25  -n 4  --after-seconds 60             also with --delay-ms 0
 //! $Y partition --delay-ms 25 -n 4 --cut-seconds 5               two against two
 //! ```
 //!
 //! Every run is bounded: warm-up, `--seconds`, and what the scenario adds. Each prints one line, and
-//! `--json` writes all figures. What they mean is defined in `squad_benches::record`.
+//! `--json` writes all figures. What they mean is defined in `squad_benches::record`. The rate of
+//! Squad's core without delay is bounded by 1,000/s: timestamps of blocks grow by a millisecond each.
 //!
 //! The replicas of a run share the machine. Rates and CPU without delay vary with whatever else runs
 //! there, so do several runs and look at the best and the median; latencies at 25 ms hardly vary.
