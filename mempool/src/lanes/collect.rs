@@ -294,8 +294,11 @@ impl Lanes {
         }
     }
 
-    /// Whether a batch is asked for, so that its body is welcome on any branch.
+    /// Whether a body is welcome even if another branch has its position: it is asked for, or this
+    /// operator's record speaks for it.
     pub(super) fn is_wanted(lane: &Lane, wanted: &Key) -> bool {
-        lane.fetches.contains_key(wanted) || lane.targets.iter().any(|t| key(&t.tip) == *wanted)
+        lane.fetches.contains_key(wanted)
+            || lane.targets.iter().any(|t| key(&t.tip) == *wanted)
+            || (lane.record_ahead && key(&lane.acked) == *wanted)
     }
 }

@@ -76,7 +76,8 @@ pub(super) struct Lane {
     /// After a restart: the record is there, but not all bodies up to it. They are collected again, and
     /// acknowledged when they are there.
     pub(super) record_ahead: bool,
-    /// Highest batch whose record and bodies are durable.
+    /// Highest batch whose record and bodies are durable; this, and nothing that was only committed, may
+    /// be acknowledged again.
     pub(super) acked_durable: Tip,
     pub(super) proofs: BTreeMap<Key, Proof>,
     pub(super) orphans: BTreeMap<OperatorId, Orphan>,
@@ -107,7 +108,7 @@ impl Lane {
             entries: BTreeMap::new(),
             acked: start(owner),
             record_ahead: false,
-            acked_durable: base,
+            acked_durable: start(owner),
             proofs: BTreeMap::new(),
             orphans: BTreeMap::new(),
             targets: Vec::new(),
@@ -227,13 +228,16 @@ impl Lane {
     /// again.
     pub(super) fn next_ack(&self) -> Option<Tip> {
         let from = self.ack_parent()?;
+        // An acknowledgement speaks for every batch above the committed tip.
+        let behind = self.record_ahead && self.acked.seq > self.committed.seq;
+        if behind && !self.has_bodies() {
+            return None;
+        }
         let mut at = from;
         while let Some(child) = self.child_with_body(&at) {
             at = child;
         }
-        let restored =
-            self.record_ahead && self.acked.seq > self.committed.seq && self.has_bodies();
-        (at != from || restored).then_some(at)
+        (at != from || behind).then_some(at)
     }
 
     /// Whether all bodies between the committed tip and the record are here.

@@ -65,9 +65,11 @@ impl Lanes {
             {
                 lane.acked = acked;
                 // Bodies and records may lie in different files, so the record may be ahead.
-                lane.record_ahead = lane.chain(&acked, &lane.base).is_err();
-                if !lane.record_ahead {
-                    lane.acked_durable = acked;
+                if acked.seq > lane.base.seq {
+                    lane.record_ahead = lane.chain(&acked, &lane.base).is_err();
+                    if !lane.record_ahead {
+                        lane.acked_durable = acked;
+                    }
                 }
             }
         }
