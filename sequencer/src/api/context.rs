@@ -16,7 +16,7 @@ use squad_primitives::Height;
 use squad_proto::reason::Reason;
 use squad_proto::v1;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
@@ -166,13 +166,4 @@ pub(crate) async fn blocking<T: Send + 'static>(
         .await
         // A panic has ended the process already; what is left is a runtime that stops.
         .unwrap_or_else(|_| Err(Failure::shutting_down()))
-}
-
-/// Milliseconds since the Unix epoch; zero if the machine's clock stands before it.
-pub(crate) fn wall_ms() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |elapsed| {
-            u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
-        })
 }

@@ -287,7 +287,7 @@ mod tests {
         assert_eq!(info.metadata["found"], "10001");
         let violations = status.get_details_bad_request().unwrap().field_violations;
         assert_eq!(violations[0].field, "wait_ms");
-        assert_eq!(status.get_details_retry_info(), None);
+        assert!(status.get_details_retry_info().is_none());
 
         let error = v1::Error::from(failure);
         assert_eq!((error.code, &*error.reason), (3, "TOO_LARGE"));

@@ -4,9 +4,10 @@
 //! restart and in every replay.
 
 use super::blocks::{Located, Lookup};
-use super::context::{Context, wall_ms};
+use super::context::Context;
 use super::errors::Failure;
 use super::proofs::{self, bytes_of};
+use crate::node::clock;
 use crate::node::submission::TxProgress;
 use squad_mempool::pool::Place;
 use squad_primitives::{Batch, TxId};
@@ -36,7 +37,7 @@ fn pending(id: &TxId, status: v1::Status) -> v1::TransactionStatus {
     v1::TransactionStatus {
         tx_id: bytes_of(id),
         status: status.into(),
-        updated_at_ms: wall_ms(),
+        updated_at_ms: clock::wall_ms(),
         ..v1::TransactionStatus::default()
     }
 }
@@ -81,7 +82,6 @@ pub(crate) fn find(
     let status = match ingress.progress(id) {
         Some(TxProgress::Received) => v1::Status::Received,
         Some(TxProgress::Accepted) => v1::Status::Accepted,
-        Some(TxProgress::Expired) => v1::Status::Expired,
         // Ordered this moment: the next call shows it, this one what was true before.
         Some(TxProgress::Ordered { .. }) => v1::Status::Accepted,
         None => return Ok(None),

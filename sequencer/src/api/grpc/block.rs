@@ -169,7 +169,6 @@ fn not_ordered(ctx: &Context, id: &TxId) -> Failure {
     let status = match progress {
         Some(TxProgress::Received) => v1::Status::Received,
         Some(TxProgress::Accepted) => v1::Status::Accepted,
-        Some(TxProgress::Expired) => v1::Status::Expired,
         Some(TxProgress::Ordered { .. }) | None => return Failure::unknown_tx(id),
     };
     Failure::new(

@@ -16,10 +16,11 @@ mod tests;
 
 use super::ApiError;
 use super::connections::{ClientInfo, Connections};
-use super::context::{Shared, wall_ms};
+use super::context::Shared;
 use super::errors::Failure;
 use super::health;
 use crate::config::GrpcSection;
+use crate::node::clock;
 use axum::middleware::from_fn_with_state;
 use futures::stream::BoxStream;
 use squad_proto::DESCRIPTOR_SET;
@@ -161,7 +162,7 @@ async fn report_health(ctx: &Shared, reporter: &HealthReporter) {
     let mut told = None;
     loop {
         ticks.tick().await;
-        let health = health::of(&ctx.node, wall_ms());
+        let health = health::of(&ctx.node, clock::wall_ms());
         let ready = health.is_ready() && !ctx.shutdown.is_cancelled();
         if told == Some(ready) {
             continue;

@@ -13,11 +13,12 @@
 //! operator's acceptances; the others have seen it then.
 
 use crate::api::blocks::{BlockReader, Lookup};
-use crate::api::context::{Context, Shared, blocking, wall_ms};
+use crate::api::context::{Context, Shared, blocking};
 use crate::api::cursor::{CursorForm, Position, Stage};
 use crate::api::errors::Failure;
 use crate::api::feed::{Item, Source};
 use crate::api::{proofs, status};
+use crate::node::clock;
 use crate::node::record::{DroppedTx, OrderedBlock};
 use bytes::Bytes;
 use squad_mempool::order::DropReason;
@@ -496,7 +497,7 @@ fn accepted_groups(
                     status: Status::Accepted.into(),
                     rollup_id: rollup.0,
                     tx_ids: digests_packed(chunk),
-                    updated_at_ms: wall_ms(),
+                    updated_at_ms: clock::wall_ms(),
                     ..StatusGroup::default()
                 });
             }

@@ -3,12 +3,13 @@
 use super::submit_stream::{check_rate, status_of};
 use crate::api::blocks::Lookup;
 use crate::api::connections::ClientInfo;
-use crate::api::context::{Context, Shared, blocking, wall_ms};
+use crate::api::context::{Context, Shared, blocking};
 use crate::api::errors::Failure;
 use crate::api::ordered::Ending;
 use crate::api::proofs::{self, bytes_of};
 use crate::api::status;
 use crate::api::tree::Tree;
+use crate::node::clock;
 use crate::node::submission::{Answer, Submission, TxProgress};
 use squad_primitives::{Batch, Digest, Height, Transaction, TxId};
 use squad_proto::reason::Reason;
@@ -185,7 +186,7 @@ async fn known_response(
     let status = v1::TransactionStatus {
         tx_id: bytes_of(&id),
         status: status_of(progress).into(),
-        updated_at_ms: wall_ms(),
+        updated_at_ms: clock::wall_ms(),
         ..v1::TransactionStatus::default()
     };
     Ok(v1::SubmitTransactionResponse {

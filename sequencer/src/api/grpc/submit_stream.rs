@@ -264,7 +264,6 @@ pub(super) const fn status_of(progress: TxProgress) -> v1::Status {
         TxProgress::Received => v1::Status::Received,
         TxProgress::Accepted => v1::Status::Accepted,
         TxProgress::Ordered { .. } => v1::Status::Ordered,
-        TxProgress::Expired => v1::Status::Expired,
     }
 }
 

@@ -1,7 +1,8 @@
 //! `/livez`, `/readyz`, `/healthz`: a status code and a JSON reason, see `api::health`.
 
-use crate::api::context::{Shared, wall_ms};
+use crate::api::context::Shared;
 use crate::api::health::{self, Health};
+use crate::node::clock;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::IntoResponse;
@@ -34,19 +35,19 @@ fn yes_or_no(yes: bool) -> StatusCode {
 
 /// Whether the process does anything.
 pub(super) async fn livez(State(ctx): State<Shared>) -> impl IntoResponse {
-    let health = health::of(&ctx.node, wall_ms());
+    let health = health::of(&ctx.node, clock::wall_ms());
     answer(&ctx, health, yes_or_no(health.is_alive()))
 }
 
 /// Whether clients should be sent here.
 pub(super) async fn readyz(State(ctx): State<Shared>) -> impl IntoResponse {
-    let health = health::of(&ctx.node, wall_ms());
+    let health = health::of(&ctx.node, clock::wall_ms());
     answer(&ctx, health, yes_or_no(health.is_ready()))
 }
 
 /// How well the node is.
 pub(super) async fn healthz(State(ctx): State<Shared>) -> impl IntoResponse {
-    let health = health::of(&ctx.node, wall_ms());
+    let health = health::of(&ctx.node, clock::wall_ms());
     let status = StatusCode::from_u16(health.status());
     answer(
         &ctx,
