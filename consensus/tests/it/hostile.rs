@@ -6,8 +6,10 @@ use squad_primitives::certificate::CommitProof;
 use squad_primitives::message::{ConsensusMessage, SyncedBlock};
 use squad_primitives::{
     Block, BlockRef, Certificate, Cut, Digest, Duration, Epoch, Height, OperatorId, Proposal,
-    Signature, SignerSet, Statement, View, ViewId, Vote,
+    Signature, SignerSet, Statement, StatementKind, View, ViewId, Vote,
 };
+use std::cell::RefCell;
+use std::rc::Rc;
 
 const LIAR: OperatorId = OperatorId(3);
 
@@ -179,6 +181,63 @@ fn illegal_proposals_are_refused() {
     let proposal = Proposal::sign(&network, not_its_turn, block, LIAR, None, &key);
     say(&mut world, ConsensusMessage::Proposal(Box::new(proposal)));
     assert_eq!(faults(&world), before + 1);
+}
+
+/// The heart of safety: without a TC nobody may vote past a view that could have committed.
+#[test]
+fn a_proposal_that_skips_a_certified_view_without_its_timeout_certificate_gets_no_vote() {
+    let mut world = World::start(Setup::new(12, 4));
+    world.crash(3);
+    let proposals: Rc<RefCell<Vec<Proposal>>> = Rc::default();
+    let votes: Rc<RefCell<Vec<Statement>>> = Rc::default();
+    let (seen_proposals, seen_votes) = (proposals.clone(), votes.clone());
+    // Nothing commits, so that only certificates can tell what may be built upon.
+    world.filter = Some(Box::new(move |_, _, message| match message {
+        ConsensusMessage::Proposal(proposal) => {
+            seen_proposals.borrow_mut().push((**proposal).clone());
+            false
+        }
+        ConsensusMessage::Vote(vote) => {
+            seen_votes.borrow_mut().push(vote.statement);
+            vote.statement.kind == StatementKind::CommitVote
+        }
+        _ => false,
+    }));
+    let view = |world: &World, node: usize| world.nodes[node].core.as_ref().unwrap().status().at;
+    world.run_until(
+        "a view that the liar leads",
+        Duration::from_secs(2),
+        |world| {
+            let first = view(world, 0);
+            first.view.0 >= 4
+                && first.view.0.is_multiple_of(4)
+                && (1..3).all(|node| view(world, node) == first)
+        },
+    );
+    let at = view(&world, 0);
+    let before = proposals.borrow().last().unwrap().clone();
+    assert_eq!(before.at.next(), at, "its view has just been certified");
+    let rival = Block {
+        at,
+        timestamp_ms: before.block.timestamp_ms + 1,
+        ..before.block.clone()
+    };
+    let network = world.setup.config.network;
+    let key = TestKey(public_key(3));
+    let justify = before.justify.clone();
+    let proposal = Proposal::sign(&network, at, rival, LIAR, justify, &key);
+    say(&mut world, ConsensusMessage::Proposal(Box::new(proposal)));
+    world.run_for(Duration::from_millis(400));
+    assert_eq!(faults(&world), 0, "only the missing TC is wrong with it");
+    assert_eq!(view(&world, 0), at, "the view is still open");
+    let voted = votes
+        .borrow()
+        .iter()
+        .any(|statement| statement.kind == StatementKind::Vote && statement.at == at);
+    assert!(
+        !voted,
+        "somebody helps to skip a view that may be committed"
+    );
 }
 
 #[test]
