@@ -3,7 +3,7 @@
 use super::keys::TestVerifier;
 use squad_primitives::evidence::contradict;
 use squad_primitives::message::ConsensusMessage;
-use squad_primitives::{CommittedBlock, Committee, Digest, NetworkId, Vote};
+use squad_primitives::{CommittedBlock, Committee, Digest, NetworkId, StatementKind, Vote};
 use std::collections::BTreeMap;
 
 /// Hash of the block at each height, and every vote that an honest node sent, over all its lives.
@@ -41,7 +41,8 @@ impl Oracle {
         self.last.insert(node, height);
     }
 
-    /// No two messages of an honest node ever contradict each other, restarts included.
+    /// No two messages of an honest node ever contradict each other, and none votes in a view after its
+    /// timeout there, restarts included.
     pub(super) fn on_sent(&mut self, node: usize, message: &ConsensusMessage) {
         let vote = match message {
             ConsensusMessage::Vote(vote) => vote.clone(),
@@ -57,6 +58,13 @@ impl Oracle {
             );
         }
         if !said.contains(&vote) {
+            let left = said
+                .iter()
+                .any(|earlier| earlier.statement.kind == StatementKind::Timeout);
+            assert!(
+                !(left && vote.statement.kind == StatementKind::Vote),
+                "node {node} votes in a view that it has left: {vote:?}"
+            );
             said.push(vote);
         }
     }
