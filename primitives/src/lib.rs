@@ -51,6 +51,7 @@ pub use digest::{Digest, NetworkId};
 pub use evidence::Evidence;
 pub use id::{BatchSeq, Epoch, Height, OperatorId, RollupId, Stake, View, ViewId};
 pub use key::{Ed25519Verifier, IdentityKey, PublicKey, Signature, Signer, Verifier};
+pub use order::OrderResult;
 pub use time::{Duration, Now, Time};
 pub use transaction::{Transaction, TxId, TxKind};
 pub use vote::{Statement, StatementKind, Vote};

@@ -5,6 +5,7 @@
 //! [`cli`] is the command line, [`localnet`] runs a whole network on one machine.
 #![forbid(unsafe_code)]
 
+mod api;
 pub mod cli;
 pub mod config;
 pub mod home;

@@ -28,6 +28,7 @@ pub struct Changes {
     database: Database,
     list: Vec<Change>,
     bytes: usize,
+    sync: bool,
 }
 
 impl Changes {
@@ -38,7 +39,23 @@ impl Changes {
             database,
             list: Vec::new(),
             bytes: 0,
+            sync: true,
         }
+    }
+
+    /// Asks for no sync: the changes count as done when they are written. They survive a crash of the
+    /// process at once, and one of the machine as soon as a later request to the same database is
+    /// durable. For what can be derived again.
+    #[must_use]
+    pub const fn without_sync(mut self) -> Self {
+        self.sync = false;
+        self
+    }
+
+    /// Whether the changes must be synced before they count as done.
+    #[must_use]
+    pub const fn needs_sync(&self) -> bool {
+        self.sync
     }
 
     /// Maps `key` to `value`, whatever it was mapped to before.

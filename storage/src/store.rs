@@ -59,7 +59,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// As for [`get`](Self::get).
     fn scan(&self, table: Table, scan: Scan<'_>) -> Result<Vec<Entry>, StorageError>;
 
-    /// Writes `changes` as a whole.
+    /// Writes `changes` as a whole. With [`Changes::without_sync`], `on_durable` runs when they are
+    /// written.
     fn commit(&self, changes: Changes, on_durable: OnDurable);
 
     /// Stores a batch. Storing the same digest again is harmless, but takes space: ask

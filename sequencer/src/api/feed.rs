@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use tonic::Status;
 
 /// Silence after which a heartbeat is sent.
-pub(crate) const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// One item of a stream.
 #[derive(Debug)]
@@ -57,6 +57,7 @@ struct Feed<S> {
     source: S,
     form: CursorForm,
     sequence: u64,
+    silence: Duration,
     ended: bool,
     _slot: StreamSlot,
 }
@@ -73,6 +74,7 @@ pub(crate) fn feed<S: Source>(
         source,
         form,
         sequence: 0,
+        silence: HEARTBEAT_INTERVAL,
         ended: false,
         _slot: slot,
     };
@@ -106,7 +108,7 @@ impl<S: Source> Feed<S> {
         if self.sequence == 0 {
             return Ok(Some(Item::Hello(self.ctx.hello())));
         }
-        let silence = Instant::now() + HEARTBEAT_INTERVAL;
+        let silence = Instant::now() + self.silence;
         tokio::select! {
             biased;
             content = self.source.next() => match content {
@@ -126,5 +128,81 @@ impl<S: Source> Feed<S> {
 fn heartbeat(ctx: &Context) -> v1::Heartbeat {
     v1::Heartbeat {
         head_height: ctx.head().0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::connections::ClientInfo;
+    use crate::api::cursor::Stage;
+    use crate::api::testing::TestNode;
+    use futures::StreamExt;
+    use squad_primitives::Height;
+    use std::sync::Arc;
+    use tokio::sync::Semaphore;
+
+    /// Never has anything to say.
+    struct Silent;
+
+    impl Source for Silent {
+        type Content = ();
+        type Message = (Bytes, u64, Item<()>);
+
+        fn position(&self) -> Position {
+            Position::start(Stage::Ordered, Height(9))
+        }
+
+        async fn next(&mut self) -> Result<Option<()>, Failure> {
+            std::future::pending().await
+        }
+
+        fn message(cursor: Bytes, sequence: u64, item: Item<()>) -> Self::Message {
+            (cursor, sequence, item)
+        }
+    }
+
+    #[tokio::test]
+    async fn silence_is_filled_with_heartbeats_until_the_node_stops() {
+        let node = TestNode::operator(0);
+        node.order(&[]);
+        let ctx = node.context();
+        let client = ClientInfo {
+            address: [127, 0, 0, 1].into(),
+            streams: Arc::new(Semaphore::new(1)),
+        };
+        let form = CursorForm::new(&node.network, "squad/cursor/test", &[]);
+        let slot = ctx.open_stream(&client).unwrap();
+        let feed = Feed {
+            ctx: Arc::clone(&ctx),
+            source: Silent,
+            form,
+            sequence: 0,
+            silence: Duration::from_millis(1),
+            ended: false,
+            _slot: slot,
+        };
+        let mut items = Box::pin(items(feed));
+        for expected in 0..4 {
+            let (cursor, sequence, item) = items.next().await.unwrap().unwrap();
+            assert_eq!(form.decode("cursor", &cursor), Ok(Silent.position()));
+            assert_eq!(sequence, expected);
+            match item {
+                Item::Hello(hello) => assert_eq!((expected, hello.head_height), (0, 1)),
+                Item::Heartbeat(beat) => assert_eq!((expected > 0, beat.head_height), (true, 1)),
+                Item::Content(()) => panic!("content from nowhere"),
+            }
+        }
+        ctx.shutdown.cancel();
+        let ended = loop {
+            // A heartbeat may have been due at the same moment.
+            if let Err(status) = items.next().await.unwrap() {
+                break status;
+            }
+        };
+        assert_eq!(ended.code(), tonic::Code::Unavailable);
+        assert!(items.next().await.is_none());
+        drop(items);
+        assert_eq!(client.streams.available_permits(), 1);
     }
 }

@@ -2,6 +2,8 @@
 //! threads that run consensus.
 
 use super::Api;
+use super::context::{Context, Shared};
+use super::metrics::ApiMetrics;
 use crate::config::Config;
 use crate::node::SharedRegistry;
 use crate::node::clock::Clock;
@@ -11,6 +13,7 @@ use crate::node::ingress::Ingress;
 use crate::node::reader::{Reader, rollup_key};
 use crate::node::record::{DroppedTx, OrderedBlock, Place, RollupPart};
 use bytes::Bytes;
+use prometheus_client::registry::Registry;
 use squad_mempool::admission::{AdmissionLimits, Intake};
 use squad_mempool::order::{Dedup, OrderInput, OrderRules, Ordered, order_block};
 use squad_mempool::{Admission, AdmissionView, IdHashKey, Pool, PoolConfig};
@@ -420,6 +423,14 @@ impl TestNode {
 
     pub(crate) fn committee(&self, epoch: Epoch) -> Committee {
         self.genesis.committee(epoch).unwrap()
+    }
+
+    /// What services share, without sockets or tasks.
+    pub(crate) fn context(&self) -> Shared {
+        let metrics = ApiMetrics::register(&mut Registry::default());
+        let (config, stop) = (Config::default(), CancellationToken::new());
+        let handle = self.handle.clone();
+        Arc::new(Context::new(handle, &config, metrics, String::new(), stop))
     }
 
     /// Serves the APIs on free ports of loopback.

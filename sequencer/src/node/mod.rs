@@ -1,1 +1,140 @@
-//! The node runtime.
+//! The node: from submitted transactions to ordered, stored and served blocks.
+//!
+//! ```text
+//!  clients ─▶ ingress ─▶ pool ─▶ maker ──┐ own batches      ┌─▶ pipeline ─▶ store ─▶ hub ─▶ readers
+//!                                        ▼                  │
+//!  peers ─▶ gate ─▶ checker ─▶ core (consensus ⇄ lanes) ────┘
+//!             └────────────────▶  ▲  │ records, bodies, messages
+//!                                 │  ▼
+//!                                store (bodies | main | safety)
+//! ```
+//!
+//! | thread | owns | waits for |
+//! |---|---|---|
+//! | `core` | consensus and lanes | its channel, timers |
+//! | `maker` | the own lane's next batch | the pool, the batcher's timing |
+//! | `checker` | nothing; hashes received batches | its channel |
+//! | `pipeline` | the order: duplicates, rollup numbers | committed blocks |
+//! | store writers | files | their queues |
+//! | tokio workers | sockets and API calls | |
+//!
+//! Nothing that a client or a peer does can make `core` wait: it only reads its channel. Every queue is
+//! bounded by what fills it: receive credits of peers, the pool's limits, the lane window.
+
+mod batches;
+pub(crate) mod clock;
+mod core;
+mod durability;
+mod effects;
+mod follow;
+pub(crate) mod handle;
+pub(crate) mod hub;
+mod inbound;
+pub(crate) mod ingress;
+mod maker;
+mod metrics;
+mod observer;
+mod operator;
+mod pipeline;
+mod prune;
+pub(crate) mod reader;
+pub(crate) mod record;
+mod recover;
+mod serve;
+pub(crate) mod submission;
+
+use crate::config::{Config, Role};
+use prometheus_client::registry::Registry;
+use squad_primitives::IdentityKey;
+use squad_primitives::genesis::Genesis;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use tokio_util::sync::CancellationToken;
+
+/// Exit code: storage failed or is corrupt.
+pub(crate) const EXIT_STORAGE: i32 = 6;
+/// Exit code: going on could sign twice.
+pub(crate) const EXIT_SAFETY: i32 = 7;
+
+/// The registry of a node's figures, shared with the endpoint that serves it.
+pub(crate) type SharedRegistry = Arc<Mutex<Registry>>;
+
+/// Why a node could not start, or had to stop.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NodeError {
+    /// The data directory can't be used.
+    #[error("data directory")]
+    Open(#[from] squad_storage::OpenError),
+    /// Stored data can't be read.
+    #[error("storage")]
+    Storage(#[from] squad_storage::StorageError),
+    /// The key is not that of an operator in the genesis.
+    #[error("keys.identity: the genesis lists no operator with this key")]
+    UnknownOperator,
+    /// An operator without a key.
+    #[error("keys.identity: an operator needs its identity key")]
+    NoKey,
+    /// What was signed before contradicts what is stored.
+    #[error("safety state: {0}")]
+    Safety(&'static str),
+    /// Sockets between operators.
+    #[error("network.data_listen")]
+    Links(#[from] squad_network::data::StartError),
+    /// The control plane.
+    #[error("network.control_listen")]
+    Control(#[from] squad_network::control::ControlStartError),
+    /// The APIs.
+    #[error("api")]
+    Api(#[from] crate::api::ApiError),
+    /// The genesis has no valid committee.
+    #[error("genesis: no valid committee")]
+    Committee(#[from] squad_primitives::committee::CommitteeError),
+    /// An address of the control plane that can't be read.
+    #[error("network: {0} is not a multiaddress")]
+    Address(String),
+    /// The system gives no randomness.
+    #[error("no randomness from the system")]
+    NoRandomness,
+    /// A thread could not be started.
+    #[error("cannot start thread {0}")]
+    Thread(&'static str),
+}
+
+/// Runs a node until `shutdown` is cancelled, then stops it in order: admission first, then what is
+/// under way, then the links, the store last.
+///
+/// # Errors
+/// See [`NodeError`].
+pub async fn run(
+    config: Config,
+    genesis: Genesis,
+    identity: Option<IdentityKey>,
+    home: &Path,
+    shutdown: CancellationToken,
+) -> Result<(), NodeError> {
+    let registry: SharedRegistry = Arc::new(Mutex::new(Registry::default()));
+    match config.node.role {
+        Role::Operator => {
+            let key = identity.ok_or(NodeError::NoKey)?;
+            operator::run(config, genesis, key, home, registry, shutdown).await
+        }
+        Role::Observer => observer::run(config, genesis, home, registry, shutdown).await,
+    }
+}
+
+/// Ends the process because storage failed or lies: nothing that it says can be trusted any more.
+pub(crate) fn fatal(error: &dyn std::fmt::Display) -> ! {
+    tracing::error!(%error, "storage failed; the node stops");
+    std::process::exit(EXIT_STORAGE)
+}
+
+fn spawn<T: Send + 'static>(
+    name: &'static str,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> Result<std::thread::JoinHandle<T>, NodeError> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(body)
+        .map_err(|_| NodeError::Thread(name))
+}

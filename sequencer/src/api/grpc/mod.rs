@@ -8,6 +8,7 @@ mod operator;
 mod receipts;
 mod rollup;
 mod sequencer;
+mod status_groups;
 mod status_stream;
 mod submit;
 mod submit_stream;

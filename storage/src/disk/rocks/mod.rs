@@ -151,7 +151,7 @@ impl DiskStore {
     }
 }
 
-/// Writes a group of changes with one sync.
+/// Writes a group of changes with one sync, if one of them asks for it.
 struct KvSink(Arc<RocksKv>);
 
 impl Sink for KvSink {
@@ -162,7 +162,7 @@ impl Sink for KvSink {
     }
 
     fn write(&mut self, items: &mut Vec<Changes>) -> Result<(), StorageError> {
-        self.0.write(items, true)
+        self.0.write(items, items.iter().any(Changes::needs_sync))
     }
 }
 

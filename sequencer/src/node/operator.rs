@@ -1,0 +1,441 @@
+//! Starting and stopping an operator.
+
+use super::clock::Clock;
+use super::core::{CoreInput, CoreLoop, CoreSender};
+use super::effects::{Effects, World};
+use super::handle::{NodeHandle, NodeStatus};
+use super::hub::Hub;
+use super::inbound::{Gate, check_batches};
+use super::ingress::Ingress;
+use super::maker::{LaneProgress, Maker, Wake};
+use super::metrics::{CoreMetrics, PipelineMetrics, StoreMetrics};
+use super::pipeline::{Orderer, Pipeline};
+use super::recover::{self, Opened};
+use super::{NodeError, SharedRegistry, clock, prune, serve, spawn};
+use crate::config::Config;
+use squad_consensus::Core;
+use squad_mempool::admission::{AdmissionLimits, Intake};
+use squad_mempool::{
+    Admission, AdmissionView, Batcher, BatcherConfig, IdHashKey, Lanes, LanesConfig, Pool,
+    PoolConfig,
+};
+use squad_network::control::Role;
+use squad_network::data::{DataPlane, DataPlaneConfig, Metrics as LinkMetrics, Peer};
+use squad_primitives::genesis::Genesis;
+use squad_primitives::{Committee, Ed25519Verifier, Epoch, IdentityKey, OperatorId, Signer, Tip};
+use std::path::Path;
+use std::sync::atomic::AtomicU64;
+use std::sync::mpsc;
+use std::sync::{Arc, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// Longest wait for accepted transactions to be batched when the node stops.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Secret of this process for its id tables.
+pub(crate) fn hash_key() -> Result<IdHashKey, NodeError> {
+    let seed = random_seed()?;
+    let (words, _) = seed.as_chunks::<8>();
+    Ok(IdHashKey([
+        u64::from_le_bytes(words[0]),
+        u64::from_le_bytes(words[1]),
+    ]))
+}
+
+/// Thirty-two random bytes from the system.
+pub(crate) fn random_seed() -> Result<[u8; 32], NodeError> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|_| NodeError::NoRandomness)?;
+    Ok(seed)
+}
+
+/// Threads of a running operator, in the order in which they are waited for.
+#[derive(Debug)]
+struct Threads {
+    maker: JoinHandle<()>,
+    core: JoinHandle<()>,
+    checker: JoinHandle<()>,
+    pipeline: JoinHandle<()>,
+}
+
+/// Runs an operator until `shutdown`.
+pub(crate) async fn run(
+    config: Config,
+    genesis: Genesis,
+    identity: IdentityKey,
+    home: &Path,
+    registry: SharedRegistry,
+    shutdown: CancellationToken,
+) -> Result<(), NodeError> {
+    let (me, _) = genesis
+        .operator_by_key(&identity.public_key())
+        .ok_or(NodeError::UnknownOperator)?;
+    let metrics = Figures::register(&registry);
+    let opened = recover::open(&config, &genesis, home, metrics.store.clone())?;
+    tracing::info!(operator = %me, network = %opened.network, height = %opened.head(), "store opened");
+    let node = Starting {
+        config,
+        genesis: Arc::new(genesis),
+        identity,
+        me,
+        opened,
+        clock: Clock::start(),
+        metrics,
+    };
+    node.start(registry, shutdown).await
+}
+
+/// Figures of all parts.
+#[derive(Clone, Debug)]
+struct Figures {
+    core: CoreMetrics,
+    pipeline: PipelineMetrics,
+    store: Arc<StoreMetrics>,
+    links: LinkMetrics,
+}
+
+impl Figures {
+    fn register(registry: &SharedRegistry) -> Self {
+        let mut registry = registry.lock().unwrap_or_else(PoisonError::into_inner);
+        Self {
+            core: CoreMetrics::register(&mut registry),
+            pipeline: PipelineMetrics::register(&mut registry),
+            store: StoreMetrics::register(&mut registry),
+            links: LinkMetrics::register(&mut registry),
+        }
+    }
+}
+
+/// An operator whose store is open.
+#[derive(Debug)]
+struct Starting {
+    config: Config,
+    genesis: Arc<Genesis>,
+    identity: IdentityKey,
+    me: OperatorId,
+    opened: Opened,
+    clock: Clock,
+    metrics: Figures,
+}
+
+impl Starting {
+    fn key(&self) -> Arc<dyn Signer> {
+        Arc::new(self.identity.clone())
+    }
+
+    /// Epoch of the block after the last durable one.
+    fn epoch(&self) -> Epoch {
+        Epoch(self.opened.head().0 / self.genesis.params.epoch_length_blocks)
+    }
+
+    fn committee(&self) -> Committee {
+        self.opened.committee.in_epoch(self.epoch())
+    }
+
+    fn consensus(&self) -> Result<Core, NodeError> {
+        let rules = &self.genesis.consensus;
+        let timers = &self.config.consensus;
+        let mut config = squad_consensus::Config::new(
+            self.opened.network,
+            self.genesis.params.epoch_length_blocks,
+        );
+        config.block_interval_min = Duration::from_millis(rules.block_interval_min_ms);
+        config.heartbeat_interval = Duration::from_millis(rules.heartbeat_interval_ms);
+        config.timestamp_drift_max = Duration::from_millis(rules.max_drift_ms);
+        config.view_timeout = timers.view_timeout;
+        config.view_timeout_max = timers.view_timeout_max;
+        config.rebroadcast = timers.rebroadcast;
+        Ok(Core::new(
+            config,
+            Some((self.me, self.key())),
+            Arc::new(Ed25519Verifier),
+            self.committee(),
+            recover::consensus(&self.opened)?,
+        ))
+    }
+
+    fn pool_config(&self) -> PoolConfig {
+        PoolConfig {
+            bytes_max: self.config.mempool.bytes_max as u64,
+            transactions_max: self.config.mempool.transactions_max as u64,
+            ..PoolConfig::default()
+        }
+    }
+
+    fn ingress(&self, wake: &Arc<Wake>, key: IdHashKey) -> Ingress {
+        let rules = &self.genesis.consensus;
+        let limits = AdmissionLimits {
+            payload_bytes: self.genesis.batch_limits().payload_bytes,
+            expiry_max_blocks: rules.expiry_max_blocks,
+        };
+        let rollups = self.genesis.rollups.iter().map(|rollup| rollup.id);
+        Ingress::new(
+            Admission::new(self.opened.network, limits),
+            AdmissionView {
+                intake: Intake::Open,
+                head: self.opened.head(),
+                rollups: Arc::new(rollups.collect()),
+            },
+            Pool::new(self.pool_config(), key),
+            self.clock,
+            self.opened.reader.clone(),
+            wake.clone(),
+        )
+    }
+
+    fn links(&self, gate: Arc<Gate>) -> Result<DataPlane, NodeError> {
+        let peers = self
+            .genesis
+            .numbered_operators()
+            .map(|(operator, entry)| Peer {
+                operator,
+                key: entry.identity,
+                address: entry.address.to_string(),
+            })
+            .collect();
+        let mut config = DataPlaneConfig::new(
+            self.config.network.data_listen,
+            self.opened.network,
+            self.identity.clone(),
+            self.me,
+            peers,
+            self.metrics.links.clone(),
+        );
+        config.mtu_max = self.config.network.mtu_max;
+        Ok(DataPlane::start(config, gate)?)
+    }
+
+    async fn start(
+        self,
+        registry: SharedRegistry,
+        shutdown: CancellationToken,
+    ) -> Result<(), NodeError> {
+        let key = hash_key()?;
+        let (records, headers) = recover::lanes(&self.opened)?;
+        let own = recover::own_batches(&self.opened, &headers, self.me)?;
+        let wake = Arc::new(Wake::default());
+        let ingress = Arc::new(self.ingress(&wake, key));
+        for batch in &own {
+            let seq = batch.header().seq;
+            ingress.lock().pool.on_recovered(seq, batch);
+        }
+        let lanes = Lanes::recover(
+            self.lanes_config(),
+            self.committee(),
+            Some(self.key()),
+            Arc::new(Ed25519Verifier),
+            squad_mempool::lanes::Recovered {
+                processed: self.opened.head(),
+                cut: self.opened.cut(),
+                records,
+                headers,
+            },
+        );
+        let tip = lanes.own_tip();
+        let consensus = self.consensus()?;
+
+        let (core, core_inputs) = mpsc::channel();
+        let (checker, unchecked) = mpsc::channel();
+        let gate = Arc::new(Gate::new(core.clone(), checker, self.opened.reader.clone()));
+        let links = self.links(gate.clone())?;
+        gate.attach(links.clone());
+
+        let hub = Arc::new(Hub::new(self.opened.head()));
+        let (status, status_reader) = watch::channel(NodeStatus {
+            started_at_ms: clock::wall_ms(),
+            ..NodeStatus::default()
+        });
+        let epoch = Arc::new(AtomicU64::new(self.epoch().0));
+        let progress = Arc::new(LaneProgress::default());
+        let (pipeline, blocks) = mpsc::channel();
+        let world = World {
+            network: self.opened.network,
+            me: self.me,
+            links: links.clone(),
+            store: self.opened.store.clone(),
+            cache: self.opened.cache.clone(),
+            reader: self.opened.reader.clone(),
+            core: core.clone(),
+            runtime: tokio::runtime::Handle::current(),
+            metrics: self.metrics.core.clone(),
+            epoch: epoch.clone(),
+            ingress: ingress.clone(),
+            progress: progress.clone(),
+            wake: wake.clone(),
+        };
+        let effects = Effects::new(
+            world,
+            pipeline,
+            status,
+            self.committee(),
+            self.opened.head(),
+        );
+        let core_loop = CoreLoop::new(
+            consensus,
+            lanes,
+            self.committee(),
+            effects,
+            self.clock,
+            core_inputs,
+        );
+        let maker = self.maker(&ingress, &wake, &progress, &core, epoch, tip);
+        let order = self.pipeline(&hub, &ingress, &core, key)?;
+        let head = self.opened.head();
+        let (network, limits) = (self.opened.network, self.genesis.batch_limits());
+        let (to_core, to_links) = (core.clone(), links.clone());
+        let threads = Threads {
+            maker: spawn("maker", move || maker.run())?,
+            core: spawn("core", move || core_loop.run())?,
+            checker: spawn("checker", move || {
+                check_batches(network, limits, &unchecked, &to_core, &to_links);
+            })?,
+            pipeline: spawn("pipeline", move || order.run(&blocks, head))?,
+        };
+        let handle = NodeHandle {
+            network,
+            genesis: self.genesis.clone(),
+            me: Some(self.me),
+            hub: hub.clone(),
+            reader: self.opened.reader.clone(),
+            ingress: Some(ingress.clone()),
+            status: status_reader,
+        };
+        let pruner = prune::start(&self.config, &self.genesis, &self.opened, hub.clone());
+        let role = Role::Operator {
+            me: self.me,
+            identity: self.identity.clone(),
+        };
+        let control = serve::start(&self.config, role, &handle, None, &registry).await?;
+        let api_stop = CancellationToken::new();
+        let api = crate::api::serve(handle, &self.config, registry, api_stop.clone());
+        let mut api = std::pin::pin!(api);
+        let ended = tokio::select! {
+            result = &mut api => Some(result),
+            () = shutdown.cancelled() => None,
+        };
+        tracing::info!("stopping: no more transactions are taken");
+        ingress.close();
+        wake.stop();
+        let result = self.stop(threads, &core, &ingress, async {
+            api_stop.cancel();
+            match ended {
+                Some(result) => result,
+                None => api.await,
+            }
+        });
+        let result = result.await;
+        pruner.abort();
+        control.shutdown().await;
+        links.shutdown().await;
+        tracing::info!(height = %hub.head(), "stopped");
+        Ok(result?)
+    }
+
+    /// Stops what makes batches, then the APIs, then the cores.
+    async fn stop<E>(
+        &self,
+        threads: Threads,
+        core: &CoreSender,
+        ingress: &Ingress,
+        api: impl Future<Output = Result<(), E>>,
+    ) -> Result<(), E> {
+        // What was accepted is durable already; what still waits for a batch gets a little time.
+        let drained = join(threads.maker);
+        if tokio::time::timeout(DRAIN_TIMEOUT, drained).await.is_err() {
+            let left = ingress.lock().pool.load().transactions;
+            tracing::warn!(
+                transactions = left,
+                "transactions without an answer are given up"
+            );
+        }
+        let result = api.await;
+        let _ = core.send(CoreInput::Shutdown);
+        join(threads.core).await;
+        join(threads.pipeline).await;
+        drop(threads.checker);
+        result
+    }
+
+    fn lanes_config(&self) -> LanesConfig {
+        let rules = &self.genesis.consensus;
+        let mut config = LanesConfig::new(self.opened.network, Some(self.me));
+        config.block_bytes_max = rules.block_bytes_max;
+        config.coverage_delay = Duration::from_millis(rules.coverage_delay_ms);
+        config.rebroadcast = self.config.consensus.rebroadcast;
+        config
+    }
+
+    fn maker(
+        &self,
+        ingress: &Arc<Ingress>,
+        wake: &Arc<Wake>,
+        progress: &Arc<LaneProgress>,
+        core: &CoreSender,
+        epoch: Arc<AtomicU64>,
+        tip: Option<Tip>,
+    ) -> Maker {
+        let settings = &self.config.mempool;
+        let batcher = BatcherConfig {
+            batch_bytes: settings.batch_bytes as u64,
+            gap_min: settings.batch_gap_min,
+            delay_max: settings.batch_delay_max,
+            in_flight_max: settings.in_flight_max,
+            ..BatcherConfig::default()
+        };
+        Maker {
+            network: self.opened.network,
+            me: self.me,
+            key: self.key(),
+            epoch,
+            batcher: Batcher::new(batcher),
+            ingress: ingress.clone(),
+            wake: wake.clone(),
+            progress: progress.clone(),
+            store: self.opened.store.clone(),
+            cache: self.opened.cache.clone(),
+            core: core.clone(),
+            clock: self.clock,
+            body_bytes: settings
+                .batch_bytes
+                .min(self.genesis.batch_limits().body_bytes),
+            tip,
+        }
+    }
+
+    fn pipeline(
+        &self,
+        hub: &Arc<Hub>,
+        ingress: &Arc<Ingress>,
+        core: &CoreSender,
+        hash_key: IdHashKey,
+    ) -> Result<Pipeline, NodeError> {
+        let orderer = Orderer::recover(
+            self.opened.network,
+            recover::order_rules(&self.genesis),
+            hash_key,
+            Some(self.key()),
+            &self.opened.reader,
+            self.opened.head(),
+        )?;
+        Ok(Pipeline {
+            orderer,
+            reader: self.opened.reader.clone(),
+            store: self.opened.store.clone(),
+            cache: self.opened.cache.clone(),
+            hub: hub.clone(),
+            ingress: ingress.clone(),
+            core: core.clone(),
+            metrics: self.metrics.pipeline.clone(),
+            synced_at: std::time::Instant::now(),
+        })
+    }
+}
+
+/// Waits for a thread without holding up the runtime.
+async fn join(thread: JoinHandle<()>) {
+    // A panic in a thread has ended the process already.
+    let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+}

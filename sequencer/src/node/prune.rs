@@ -1,0 +1,88 @@
+//! Deleting what is older than the node has to keep.
+
+use super::hub::Hub;
+use super::recover::Opened;
+use crate::config::Config;
+use squad_primitives::Height;
+use squad_primitives::genesis::Genesis;
+use squad_storage::{Changes, Database, StorageError, Table};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::AbortHandle;
+
+/// How often old blocks are looked for.
+const INTERVAL: Duration = Duration::from_secs(60);
+/// Blocks deleted in one write.
+const CHUNK: u64 = 512;
+
+/// Starts pruning in the background. `storage.keep_blocks = 0` keeps everything.
+pub(crate) fn start(
+    config: &Config,
+    genesis: &Genesis,
+    opened: &Opened,
+    hub: Arc<Hub>,
+) -> AbortHandle {
+    let keep = config.storage.keep_blocks;
+    let expiry = genesis.consensus.expiry_max_blocks;
+    let opened = opened.clone();
+    let task = tokio::spawn(async move {
+        let mut timer = tokio::time::interval(INTERVAL);
+        while keep > 0 {
+            timer.tick().await;
+            let below = Height(hub.head().0.saturating_sub(keep));
+            let opened = opened.clone();
+            let done = tokio::task::spawn_blocking(move || prune(&opened, below, expiry)).await;
+            if let Ok(Err(error)) = done {
+                super::fatal(&error);
+            }
+        }
+    });
+    task.abort_handle()
+}
+
+/// Deletes blocks below a height, and bodies that no kept block refers to.
+pub(crate) fn prune(opened: &Opened, below: Height, expiry: u64) -> Result<(), StorageError> {
+    let reader = &opened.reader;
+    while reader.earliest() < below {
+        let from = reader.earliest();
+        let to = Height(below.0.min(from.0 + CHUNK));
+        let mut changes = Changes::new(Database::Main);
+        for height in from.0..to.0 {
+            let Some(block) = reader.block(Height(height))? else {
+                continue;
+            };
+            changes.delete(Table::BlockHashes, *block.committed.hash.as_bytes());
+            for part in &block.rollups {
+                let (rollup, number) = (part.leaf.rollup, part.leaf.number);
+                // The last number of a rollup is kept however old it is: the next block counts on.
+                if reader
+                    .rollup_block(rollup, u64::MAX)?
+                    .is_some_and(|(last, _)| last > number)
+                {
+                    changes.delete(
+                        Table::RollupBlocks,
+                        super::reader::rollup_key(rollup, number),
+                    );
+                }
+            }
+        }
+        changes.delete_range(Table::Blocks, from.0.to_be_bytes(), to.0.to_be_bytes());
+        // Readers stop asking for these blocks before they go.
+        reader.set_earliest(to);
+        opened.store.commit(changes, Box::new(|| {}));
+    }
+    // A batch is ordered at most this long after it came: later its transactions have expired, and
+    // nobody needs its body.
+    let bodies = Height(below.0.saturating_sub(expiry));
+    let report = opened
+        .store
+        .prune_bodies(bodies, &mut |digest| opened.cache.get(digest).is_none())?;
+    if report.bodies > 0 {
+        tracing::info!(
+            bodies = report.bodies,
+            bytes = report.bytes,
+            "old batches deleted"
+        );
+    }
+    Ok(())
+}
