@@ -20,8 +20,8 @@ use libp2p::{
     PeerId, StreamProtocol,
     connection_limits::{self, ConnectionLimits},
     gossipsub::{
-        self, IdentTopic, MessageAuthenticity, MessageId, PeerScoreParams, PeerScoreThresholds,
-        TopicScoreParams, ValidationMode,
+        self, IdentTopic, IdentityTransform, MessageAuthenticity, MessageId, PeerScoreParams,
+        PeerScoreThresholds, TopicScoreParams, ValidationMode, WhitelistSubscriptionFilter,
     },
     identify,
     identity::Keypair,
@@ -31,7 +31,11 @@ use libp2p::{
     swarm::NetworkBehaviour,
 };
 use squad_primitives::NetworkId;
-use std::{collections::HashMap, error::Error, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    error::Error,
+    time::Duration,
+};
 
 /// Handshakes under way, in and out.
 const PENDING_MAX: u32 = 64;
@@ -41,13 +45,16 @@ const STREAMS_MAX: usize = 8;
 /// of the mesh and its gossip, three make us ignore it until they decay.
 const INVALID_WEIGHT: f64 = -10.0;
 
+/// Gossip that knows one topic: subscriptions of peers to any other are not kept.
+type Gossip = gossipsub::Behaviour<IdentityTransform, WhitelistSubscriptionFilter>;
+
 #[derive(NetworkBehaviour)]
 pub(crate) struct Behaviour {
     pub(crate) limits: connection_limits::Behaviour,
     pub(crate) identify: identify::Behaviour,
     pub(crate) ping: ping::Behaviour,
     pub(crate) kad: kad::Behaviour<MemoryStore>,
-    pub(crate) gossip: gossipsub::Behaviour,
+    pub(crate) gossip: Gossip,
     pub(crate) sync: request_response::Behaviour<BytesCodec>,
     pub(crate) records: request_response::Behaviour<BytesCodec>,
 }
@@ -139,7 +146,7 @@ fn kademlia(me: PeerId, config: &ControlPlaneConfig, names: &Names) -> kad::Beha
     behaviour
 }
 
-fn gossip(names: &Names) -> Result<gossipsub::Behaviour, Box<dyn Error + Send + Sync>> {
+fn gossip(names: &Names) -> Result<Gossip, Box<dyn Error + Send + Sync>> {
     let config = gossipsub::ConfigBuilder::default()
         // Blocks prove themselves by their certificate; who relays one doesn't matter.
         .validation_mode(ValidationMode::Anonymous)
@@ -150,7 +157,9 @@ fn gossip(names: &Names) -> Result<gossipsub::Behaviour, Box<dyn Error + Send + 
         .heartbeat_interval(Duration::from_millis(700))
         .flood_publish(true)
         .build()?;
-    let mut behaviour = gossipsub::Behaviour::new(MessageAuthenticity::Anonymous, config)?;
+    let filter = WhitelistSubscriptionFilter(HashSet::from([names.blocks.hash()]));
+    let mut behaviour =
+        Gossip::new_with_subscription_filter(MessageAuthenticity::Anonymous, config, filter)?;
     let topic = TopicScoreParams {
         invalid_message_deliveries_weight: INVALID_WEIGHT,
         invalid_message_deliveries_decay: 0.99,

@@ -9,6 +9,8 @@ use zeroize::Zeroizing;
 
 /// Who this node is on the control plane.
 #[derive(Clone, Debug)]
+// One value per process: a box would gain nothing.
+#[allow(clippy::large_enum_variant)]
 pub enum Role {
     /// An operator. Its libp2p key is derived from the identity, which also signs the record that
     /// says where to find it.

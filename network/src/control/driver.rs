@@ -61,16 +61,16 @@ enum Done {
 }
 
 pub(crate) struct Driver {
-    pub(crate) config: ControlPlaneConfig,
-    pub(crate) names: Names,
-    pub(crate) swarm: Swarm<Behaviour>,
-    pub(crate) handler: Arc<dyn ControlInbound>,
-    pub(crate) commands: mpsc::Receiver<Command>,
-    pub(crate) discovery: Discovery,
-    pub(crate) peers: Peers,
-    pub(crate) shown: watch::Sender<Arc<[PeerInfo]>>,
-    pub(crate) stop: CancellationToken,
-    pub(crate) waiting: HashMap<OutboundRequestId, oneshot::Sender<Result<Bytes, RequestError>>>,
+    config: ControlPlaneConfig,
+    names: Names,
+    swarm: Swarm<Behaviour>,
+    handler: Arc<dyn ControlInbound>,
+    commands: mpsc::Receiver<Command>,
+    discovery: Discovery,
+    peers: Peers,
+    shown: watch::Sender<Arc<[PeerInfo]>>,
+    stop: CancellationToken,
+    waiting: HashMap<OutboundRequestId, oneshot::Sender<Result<Bytes, RequestError>>>,
     tasks: JoinSet<Done>,
     judging: usize,
     answering: BTreeMap<PeerId, usize>,
@@ -107,6 +107,7 @@ impl Driver {
     }
 
     pub(crate) async fn run(mut self) {
+        self.discovery.sign_own_record(&self.swarm);
         let stop = self.stop.clone();
         let mut upkeep = interval(UPKEEP_INTERVAL);
         upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -204,15 +205,12 @@ impl Driver {
                 message_id,
                 message,
             }) => self.judge(propagation_source, message_id, message.data.into()),
-            BehaviourEvent::Gossip(gossipsub::Event::Subscribed { peer_id, topic }) => {
-                if topic == self.names.blocks.hash() {
-                    self.peers.follows(&peer_id, true);
-                }
+            // The subscription filter lets only the topic of blocks through.
+            BehaviourEvent::Gossip(gossipsub::Event::Subscribed { peer_id, .. }) => {
+                self.peers.follows(&peer_id, true);
             }
-            BehaviourEvent::Gossip(gossipsub::Event::Unsubscribed { peer_id, topic }) => {
-                if topic == self.names.blocks.hash() {
-                    self.peers.follows(&peer_id, false);
-                }
+            BehaviourEvent::Gossip(gossipsub::Event::Unsubscribed { peer_id, .. }) => {
+                self.peers.follows(&peer_id, false);
             }
             BehaviourEvent::Sync(event) => self.on_sync(event),
             BehaviourEvent::Records(request_response::Event::Message { peer, message, .. }) => {

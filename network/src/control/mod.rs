@@ -119,7 +119,7 @@ impl ControlPlane {
         let (shown, peers) = watch::channel(Arc::from([]));
         let stop = CancellationToken::new();
         let tracker = TaskTracker::new();
-        let mut driver = Driver::new(Parts {
+        let driver = Driver::new(Parts {
             config,
             names,
             swarm,
@@ -128,7 +128,6 @@ impl ControlPlane {
             shown,
             stop: stop.clone(),
         });
-        driver.discovery.sign_own_record(&driver.swarm);
         tracker.spawn(driver.run());
         Ok(Self {
             local,

@@ -40,6 +40,10 @@ pub struct DataPlaneConfig {
     /// Largest UDP payload to try, in bytes: 1,200 to 65,527. QUIC probes upwards from 1,200, so a
     /// ceiling above what the path carries costs a few lost probes, nothing else. Default 1,452.
     pub mtu_max: u16,
+    /// Bytes that a peer may have on the way to us in one class: 64 KiB to 16 MiB. Bounds a lane to this
+    /// much per round trip (2 MiB: 14 MB/s at 150 ms), and what can pile up in the kernel's buffer while
+    /// this process waits for a processor. Default 2 MiB.
+    pub stream_window_bytes: u32,
     /// Kernel buffer to ask for, each way, in bytes. The kernel may grant less
     /// (`net.core.rmem_max`); the difference is logged. Default 4 MiB.
     pub socket_buffer_bytes: usize,
@@ -98,6 +102,7 @@ impl DataPlaneConfig {
             me,
             peers,
             mtu_max: MTU_DEFAULT,
+            stream_window_bytes: 2 << 20,
             socket_buffer_bytes: 4 << 20,
             consensus_queue: QueueLimit {
                 frames: 256,
@@ -132,6 +137,9 @@ pub const MTU_MIN: u16 = 1_200;
 /// Largest payload of a UDP datagram that QUIC may announce (RFC 9000, section 18.2).
 pub const MTU_MAX: u16 = 65_527;
 
+/// Smallest and largest `stream_window_bytes`.
+pub(crate) const WINDOW_MIN: u32 = 64 << 10;
+pub(crate) const WINDOW_MAX: u32 = 16 << 20;
 /// Time for TLS and the hello together.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Silence after which a ping is sent.

@@ -99,7 +99,7 @@ async fn dial(node: &Node, peer: &PeerState) -> Result<Connection, DialError> {
     let crypto = QuicClientConfig::try_from(tls)
         .map_err(|_| rustls::Error::General("no cipher suite for QUIC".into()))?;
     let mut config = ClientConfig::new(Arc::new(crypto));
-    config.transport_config(endpoint::transport(node.config.mtu_max));
+    config.transport_config(endpoint::transport(&node.config));
     let connection = node
         .endpoint
         .connect_with(config, address, tls::SERVER_NAME)?

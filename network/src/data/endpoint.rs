@@ -3,7 +3,7 @@
 //! Each value has its reason beside it; the measurements are in `docs/adr/0004-quinn-and-libp2p.md`.
 
 use super::{
-    config::{DataPlaneConfig, IDLE_TIMEOUT, KEEP_ALIVE, MTU_MAX, MTU_MIN},
+    config::{DataPlaneConfig, IDLE_TIMEOUT, KEEP_ALIVE, MTU_MAX, MTU_MIN, WINDOW_MAX, WINDOW_MIN},
     socket::BurstLimit,
     tls::{self, Admission},
 };
@@ -23,9 +23,8 @@ use zeroize::Zeroizing;
 const UNI_STREAMS: u32 = 3;
 /// Bidirectional streams: 32 fetches, and the hello.
 const BIDI_STREAMS: u32 = 33;
-/// Bytes a peer may send on one stream ahead of our reading. Eight of the largest batches.
-const STREAM_WINDOW: u32 = 8 << 20;
-/// The same for a connection: more than one stream's, so that unread batches can't shut out votes.
+/// Bytes a peer may send on a connection ahead of our reading: more than on any one stream
+/// ([`WINDOW_MAX`]), so that unread batches can't shut out votes.
 const CONNECTION_WINDOW: u32 = 32 << 20;
 /// Bytes we keep for one connection until the peer has them. Above a stream's window, for the same
 /// reason.
@@ -43,6 +42,12 @@ pub enum StartError {
     Mtu {
         /// The value given.
         value: u16,
+    },
+    /// A setting is out of range.
+    #[error("stream_window_bytes: {value} is not within {WINDOW_MIN} to {WINDOW_MAX}")]
+    Window {
+        /// The value given.
+        value: u32,
     },
     /// The address could not be bound.
     #[error("listen: cannot bind {address}")]
@@ -63,6 +68,11 @@ pub(crate) fn bind(
     config: &DataPlaneConfig,
     admission: Arc<dyn Admission>,
 ) -> Result<Endpoint, StartError> {
+    if !(WINDOW_MIN..=WINDOW_MAX).contains(&config.stream_window_bytes) {
+        return Err(StartError::Window {
+            value: config.stream_window_bytes,
+        });
+    }
     if !(MTU_MIN..=MTU_MAX).contains(&config.mtu_max) {
         return Err(StartError::Mtu {
             value: config.mtu_max,
@@ -73,7 +83,7 @@ pub(crate) fn bind(
         .map_err(|_| rustls::Error::General("no cipher suite for QUIC".into()))?;
     let mut server = ServerConfig::with_crypto(Arc::new(crypto));
     server
-        .transport_config(transport(config.mtu_max))
+        .transport_config(transport(config))
         // Operators have fixed addresses; a packet from elsewhere is not theirs.
         .migration(false)
         .max_incoming(config.handshakes.concurrent);
@@ -128,16 +138,16 @@ fn endpoint_config(config: &DataPlaneConfig) -> io::Result<EndpointConfig> {
 }
 
 /// QUIC parameters of both directions.
-pub(crate) fn transport(mtu_max: u16) -> Arc<TransportConfig> {
+pub(crate) fn transport(config: &DataPlaneConfig) -> Arc<TransportConfig> {
     let mut discovery = MtuDiscoveryConfig::default();
-    discovery.upper_bound(mtu_max);
+    discovery.upper_bound(config.mtu_max);
     let mut congestion = CubicConfig::default();
     congestion.initial_window(INITIAL_WINDOW);
     let mut transport = TransportConfig::default();
     transport
         .max_concurrent_uni_streams(VarInt::from_u32(UNI_STREAMS))
         .max_concurrent_bidi_streams(VarInt::from_u32(BIDI_STREAMS))
-        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
+        .stream_receive_window(VarInt::from_u32(config.stream_window_bytes))
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
         .send_window(SEND_WINDOW)
         .max_idle_timeout(Some(

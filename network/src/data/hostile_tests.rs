@@ -66,7 +66,7 @@ impl Victim {
         let tls = tls::client(&identity(number), identity(5).public_key()).unwrap();
         let crypto = QuicClientConfig::try_from(tls).unwrap();
         let mut config = ClientConfig::new(Arc::new(crypto));
-        config.transport_config(transport(1_452));
+        config.transport_config(transport(&self.plane.node.config));
         endpoint.set_default_client_config(config);
         let connecting = endpoint.connect(self.plane.local_addr(), tls::SERVER_NAME);
         let connection = connecting.unwrap().await?;
