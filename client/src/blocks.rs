@@ -20,7 +20,7 @@ use squad_proto::v1::{
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-use tonic::{Code, Streaming};
+use tonic::Streaming;
 
 /// Largest block that is assembled: four times the 16 MiB of bodies that consensus allows, for ids and
 /// encoding overhead.
@@ -122,6 +122,8 @@ pub struct BlockStream {
     head: Height,
     backoff: Backoff,
     last_item: Instant,
+    /// Whether the present stream gave any item.
+    progressed: bool,
 }
 
 impl BlockStream {
@@ -144,6 +146,7 @@ impl BlockStream {
             head: Height::ZERO,
             backoff: Backoff::default(),
             last_item: Instant::now(),
+            progressed: false,
         }
     }
 
@@ -157,6 +160,16 @@ impl BlockStream {
     #[must_use]
     pub fn endpoint(&self) -> usize {
         self.at
+    }
+
+    /// Leaves the operator in use, because what it sent did not hold, and goes on from `height` at the
+    /// next one.
+    pub fn go_elsewhere(&mut self, height: Height) {
+        self.stream = None;
+        self.cursor = None;
+        self.partial = None;
+        self.next = Some(height);
+        self.at = (self.at + 1) % self.endpoints.len();
     }
 
     /// The next block. May be dropped and called again without losing anything.
@@ -175,7 +188,7 @@ impl BlockStream {
                         return Ok(block);
                     }
                 }
-                Ok(None) => self.on_break(closed()).await?,
+                Ok(None) => self.on_break(Refusal::closed()).await?,
                 Err(status) => self.on_break(status.into()).await?,
             }
         }
@@ -205,7 +218,7 @@ impl BlockStream {
                 Ok(())
             }
             Ok(Err(status)) => self.on_break(status.into()).await,
-            Err(_) => self.on_break(timed_out()).await,
+            Err(_) => self.on_break(Refusal::no_answer()).await,
         }
     }
 
@@ -218,8 +231,9 @@ impl BlockStream {
         if out_of_patience || !(worth_it || fallback) {
             return Err(StreamError::Refused(refusal));
         }
-        let had_stream = self.stream.take().is_some();
-        if !had_stream || self.cursor.is_none() {
+        self.stream = None;
+        let progressed = std::mem::take(&mut self.progressed);
+        if !progressed || self.cursor.is_none() {
             self.at = (self.at + 1) % self.endpoints.len();
             self.cursor = None;
             self.partial = None;
@@ -238,6 +252,7 @@ impl BlockStream {
         }
         self.sequence += 1;
         self.last_item = Instant::now();
+        self.progressed = true;
         self.backoff.reset();
         let block = match item.item {
             Some(Item::Hello(hello)) => {
@@ -302,22 +317,4 @@ impl BlockStream {
 fn entries_bytes(entries: &RollupEntries) -> usize {
     let transactions: usize = entries.transactions.iter().map(Bytes::len).sum();
     entries.tx_ids.len() + transactions
-}
-
-fn closed() -> Refusal {
-    Refusal {
-        code: Code::Unavailable,
-        reason: String::new(),
-        message: "the stream was closed".into(),
-        retry_after: None,
-    }
-}
-
-fn timed_out() -> Refusal {
-    Refusal {
-        code: Code::DeadlineExceeded,
-        reason: String::new(),
-        message: "the operator did not answer".into(),
-        retry_after: None,
-    }
 }

@@ -24,6 +24,25 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// An operator that stays silent, or whose answer makes no sense.
+    pub(crate) fn no_answer() -> Self {
+        Self::unexplained(Code::DeadlineExceeded, "the operator did not answer")
+    }
+
+    /// A stream that ended without a reason.
+    pub(crate) fn closed() -> Self {
+        Self::unexplained(Code::Unavailable, "the stream was closed")
+    }
+
+    fn unexplained(code: Code, message: &str) -> Self {
+        Self {
+            code,
+            reason: String::new(),
+            message: message.into(),
+            retry_after: None,
+        }
+    }
+
     /// Whether the same request may succeed later or at another operator.
     ///
     /// Resubmitting is harmless: a transaction's id is ordered once. So lost connections, overload and

@@ -5,20 +5,23 @@
 //! 1. the same block hash and the same packed ids at each height, on all operators;
 //! 2. every acknowledged transaction exactly once, or, if it is missing, a status that says why
 //!    (expired, rejected);
-//! 3. nothing in the run's rollups that the run did not send, and nothing twice.
+//! 3. nothing in the run's rollups that the run did not send, and nothing twice;
+//! 4. if a genesis is given: commit certificates, an unbroken chain, and the ids under the order roots.
 //!
 //! A transaction whose answer was lost may be ordered or not; its id is computed from its content to
 //! tell it from a stranger's.
 
 mod expected;
+mod payloads;
 mod scan;
 
 pub use expected::{AuditFile, AuditFileError, Expected};
+pub use payloads::check_payloads;
 pub use scan::{OperatorScan, scan};
 
 use crate::run::tracker::Prefix;
 use serde::{Deserialize, Serialize};
-use squad_client::{Endpoint, Refusal, StreamError, v1};
+use squad_client::{Endpoint, Refusal, StreamError, TrustedNetwork, v1};
 use squad_primitives::{Digest, Height};
 use std::time::Duration;
 
@@ -39,6 +42,13 @@ pub struct AuditReport {
     pub excused: u64,
     /// Operators that were read.
     pub operators: u64,
+    /// Whether commit certificates, chain and roots of all blocks were checked against a genesis.
+    #[serde(default)]
+    pub verified: bool,
+    /// Prepared transactions whose keccak256 hash was found among the ordered payloads, once on every
+    /// operator; absent for payloads that are made while sending.
+    #[serde(default)]
+    pub payload_hashes: Option<u64>,
     /// Everything that is wrong; empty means clean. At most [`FINDINGS_MAX`].
     pub findings: Vec<String>,
 }
@@ -93,6 +103,7 @@ pub async fn audit(
     endpoints: &[Endpoint],
     first: Height,
     expected: &Expected,
+    trusted: Option<&TrustedNetwork>,
 ) -> Result<AuditReport, AuditError> {
     let mut last = 0;
     for endpoint in endpoints {
@@ -103,6 +114,7 @@ pub async fn audit(
         last_height: last,
         acknowledged: expected.acknowledged(),
         operators: endpoints.len() as u64,
+        verified: trusted.is_some(),
         ..AuditReport::default()
     };
     if last < first.0 {
@@ -113,7 +125,7 @@ pub async fn audit(
     }
     let mut reference: Option<OperatorScan> = None;
     for endpoint in endpoints {
-        let scanned = scan(endpoint, first, Height(last), expected, PATIENCE).await;
+        let scanned = scan(endpoint, first, Height(last), expected, trusted, PATIENCE).await;
         let scanned = scanned.map_err(|error| AuditError::Blocks {
             endpoint: endpoint.uri().to_string(),
             error,
@@ -149,6 +161,9 @@ fn judge(
     report: &mut AuditReport,
 ) {
     let name = endpoint.uri();
+    if let Some((height, error)) = &scanned.untrue {
+        report.finding(format!("{name}: block {height} does not hold: {error}"));
+    }
     let repeated = scanned.counts.iter().filter(|count| **count > 1).count();
     if repeated > 0 {
         report.finding(format!(

@@ -3,7 +3,7 @@
 use crate::{AUDIT_FAILED, FAILED, UNREACHABLE, WRONG_NETWORK};
 use anyhow::Context;
 use bytes::Bytes;
-use squad_client::Endpoint;
+use squad_client::{Endpoint, TrustedNetwork};
 use squad_loadtest::args::{
     AuditArgs, CompareArgs, LoadArgs, MeasureArgs, NetworkArgs, PrepareArgs, RunArgs, SweepArgs,
     WorkloadKind,
@@ -95,7 +95,17 @@ async fn execute(
     };
     let audit = match measure.no_audit {
         true => None,
-        false => Some(audit::audit(&session.endpoints, file.first_height, &file.expected).await?),
+        false => {
+            let (endpoints, expected) = (&session.endpoints, &file.expected);
+            let trusted = genesis
+                .as_ref()
+                .map(TrustedNetwork::from_genesis)
+                .transpose()?;
+            let first = file.first_height;
+            let mut report = audit::audit(endpoints, first, expected, trusted.as_ref()).await?;
+            audit::check_payloads(endpoints, &plan.workload, expected, &mut report).await?;
+            Some(report)
+        }
     };
     let described = describe(load, measure, shape, &plan, seed);
     let notes = measure.note.iter().cloned().collect();
@@ -261,22 +271,31 @@ pub(crate) async fn audit(args: &AuditArgs) -> anyhow::Result<u8> {
     let bytes =
         std::fs::read(&args.file).with_context(|| format!("read {}", args.file.display()))?;
     let file = AuditFile::from_bytes(&bytes).with_context(|| args.file.display().to_string())?;
-    if let Some(path) = &args.network.genesis {
-        let found = read_genesis(path)?.network_id();
+    let genesis = args
+        .network
+        .genesis
+        .as_deref()
+        .map(read_genesis)
+        .transpose()?;
+    if let Some(found) = genesis.as_ref().map(Genesis::network_id) {
+        let run = file.network;
         anyhow::ensure!(
-            found == file.network,
-            "{}: network {found}, the run was made on {}",
-            path.display(),
-            file.network
+            found == run,
+            "genesis of network {found}, the run was made on {run}"
         );
     }
+    let trusted = genesis
+        .as_ref()
+        .map(TrustedNetwork::from_genesis)
+        .transpose()?;
     let endpoints: Vec<Endpoint> = args
         .network
         .endpoints
         .iter()
         .map(|uri| Endpoint::new(uri))
         .collect::<Result<_, _>>()?;
-    let report: AuditReport = audit::audit(&endpoints, file.first_height, &file.expected).await?;
+    let (first, expected) = (file.first_height, &file.expected);
+    let report: AuditReport = audit::audit(&endpoints, first, expected, trusted.as_ref()).await?;
     println!("{}", serde_json::to_string_pretty(&report)?);
     Ok(if report.is_clean() { 0 } else { AUDIT_FAILED })
 }

@@ -266,13 +266,21 @@ impl Report {
         if let Some(audit) = &self.audit {
             text += &format!(
                 "  audit of heights {} to {} on {} operators: {} acknowledged, {} ordered once \
-                 everywhere, {} expired with a reason{}\n",
+                 everywhere, {} expired with a reason{}{}{}\n",
                 audit.first_height,
                 audit.last_height,
                 audit.operators,
                 audit.acknowledged,
                 audit.ordered,
                 audit.excused,
+                audit.payload_hashes.map_or_else(String::new, |count| {
+                    format!(", {count} payloads with equal keccak256 hashes everywhere")
+                }),
+                if audit.verified {
+                    ", certificates and roots checked"
+                } else {
+                    ""
+                },
                 if audit.is_clean() {
                     ", clean"
                 } else {

@@ -11,12 +11,13 @@
 //!
 //! Integers are little-endian unless said otherwise.
 
+use crate::eth::keccak256;
 use crate::run::tracker::{Prefix, SentTransaction, prefix};
 use crate::schedule::Schedule;
 use crate::workload::Workload;
 use bytes::BytesMut;
 use squad_primitives::{Digest, Height, NetworkId, RollupId, Transaction, TxId, TxKind};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Transactions that may occur in blocks, sorted by id prefix.
@@ -134,6 +135,20 @@ impl Expected {
     #[must_use]
     pub fn prefix(&self, index: usize) -> Prefix {
         self.entries[index].prefix
+    }
+
+    /// Rollup and keccak256 hash of every transaction's payload, with whether it was acknowledged. Empty
+    /// in a later audit.
+    #[must_use]
+    pub fn payloads(&self, workload: &Workload) -> BTreeMap<(u64, [u8; 32]), bool> {
+        let mut arena = BytesMut::new();
+        let known = self.entries.iter().filter(|_| self.origin.is_some());
+        known
+            .map(|entry| {
+                let (rollup, payload) = workload.transaction(entry.seq, 0, &mut arena);
+                ((rollup, keccak256(&payload)), entry.acknowledged)
+            })
+            .collect()
     }
 
     /// Whole id of the transaction at an index; unknown in a later audit.

@@ -2,7 +2,11 @@
 
 use super::Expected;
 use crate::run::tracker::prefixes;
-use squad_client::{BlockStream, Content, Endpoint, StreamError, Subscription};
+use squad_client::follow::Untrue;
+use squad_client::verify::chain::Chain;
+use squad_client::{
+    BlockStream, Content, Endpoint, RawBlock, StreamError, Subscription, TrustedNetwork,
+};
 use squad_primitives::Height;
 use std::time::Duration;
 
@@ -15,9 +19,27 @@ pub struct OperatorScan {
     pub counts: Vec<u8>,
     /// Transactions in the run's rollups that the run did not send.
     pub strangers: u64,
+    /// First block that does not hold under the trusted genesis, with the reason.
+    pub untrue: Option<(Height, Untrue)>,
 }
 
-/// Reads an operator's blocks from `first` to `last`.
+/// Checks certificates, chain and roots of an operator's blocks.
+#[derive(Debug)]
+struct Verifier<'a> {
+    trusted: &'a TrustedNetwork,
+    chain: Chain,
+}
+
+impl Verifier<'_> {
+    fn verify(&mut self, block: &RawBlock) -> Result<(), Untrue> {
+        let header = self.trusted.verify_header(&block.header)?;
+        self.chain.extend(&header)?;
+        self.trusted.verify_all_rollups(&header, &block.entries)?;
+        Ok(())
+    }
+}
+
+/// Reads an operator's blocks from `first` to `last`, and checks them if a genesis is trusted.
 ///
 /// # Errors
 /// Those of the stream: refused, given up after `patience`, or inconsistent.
@@ -26,6 +48,7 @@ pub async fn scan(
     first: Height,
     last: Height,
     expected: &Expected,
+    trusted: Option<&TrustedNetwork>,
     patience: Duration,
 ) -> Result<OperatorScan, StreamError> {
     let subscription = Subscription {
@@ -39,8 +62,17 @@ pub async fn scan(
         counts: vec![0; expected.len()],
         ..OperatorScan::default()
     };
+    let mut verifier = trusted.map(|trusted| Verifier {
+        trusted,
+        chain: Chain::from_first(),
+    });
     loop {
         let block = stream.next().await?;
+        if let Some(verifier) = verifier.as_mut().filter(|_| scanned.untrue.is_none())
+            && let Err(error) = verifier.verify(&block)
+        {
+            scanned.untrue = Some((block.height, error));
+        }
         let mut digest = blake3::Hasher::new();
         digest.update(&block.header.hash);
         // Operators may cut a rollup's ids into entries differently.

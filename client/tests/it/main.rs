@@ -1,0 +1,8 @@
+//! One file per property; `world` builds real chains, `operator` serves them over gRPC.
+
+mod follow;
+mod operator;
+mod status;
+mod submit;
+mod verify;
+mod world;
