@@ -22,6 +22,9 @@ use std::sync::Arc;
 /// Entries of one item, in bytes.
 const PART_BYTES: usize = 1 << 20;
 
+/// A block with its batches, by index of its headers, as far as they are needed.
+type Loaded = (Arc<OrderedBlock>, Arc<[Option<Batch>]>);
+
 /// Source of the stream.
 #[derive(Debug)]
 pub(super) struct Blocks {
@@ -31,7 +34,7 @@ pub(super) struct Blocks {
     blocks: BlockReader,
     position: Position,
     /// The block at `position`, once it was read, with the batches that are needed.
-    current: Option<(Arc<OrderedBlock>, Arc<[Option<Batch>]>)>,
+    current: Option<Loaded>,
 }
 
 impl Blocks {
@@ -77,7 +80,7 @@ impl Blocks {
         Ok((source, form))
     }
 
-    async fn load(&mut self) -> Result<(Arc<OrderedBlock>, Arc<[Option<Batch>]>), Failure> {
+    async fn load(&mut self) -> Result<Loaded, Failure> {
         let block = self.blocks.wait_for(self.position.height).await?;
         if self.headers_only || !self.selection.payload {
             return Ok((block, Arc::default()));

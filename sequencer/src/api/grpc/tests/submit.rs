@@ -153,7 +153,14 @@ async fn bad_input_names_reason_field_and_limit() {
     let invalid = Code::InvalidArgument;
     let refused = Code::FailedPrecondition;
     type Change = fn(&mut v1::SubmitTransactionRequest);
-    let cases: [(Change, Code, &str, Option<&str>, Option<(&str, &str)>); 10] = [
+    type Case<'a> = (
+        Change,
+        Code,
+        &'a str,
+        Option<&'a str>,
+        Option<(&'a str, &'a str)>,
+    );
+    let cases: [Case<'_>; 10] = [
         (
             |r| r.transaction = None,
             invalid,
