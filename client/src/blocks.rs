@@ -26,6 +26,9 @@ use tonic::Streaming;
 /// encoding overhead.
 const BLOCK_BYTES_MAX: usize = 64 << 20;
 
+/// Longest silence of a living stream: operators send a heartbeat after 5 s without another item.
+pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(15);
+
 /// How much of each block is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
@@ -182,14 +185,15 @@ impl BlockStream {
                 self.connect().await?;
                 continue;
             };
-            match stream.message().await {
-                Ok(Some(item)) => {
+            match tokio::time::timeout(SILENCE_MAX, stream.message()).await {
+                Ok(Ok(Some(item))) => {
                     if let Some(block) = self.handle(item)? {
                         return Ok(block);
                     }
                 }
-                Ok(None) => self.on_break(Refusal::closed()).await?,
-                Err(status) => self.on_break(status.into()).await?,
+                Ok(Ok(None)) => self.on_break(Refusal::closed()).await?,
+                Ok(Err(status)) => self.on_break(status.into()).await?,
+                Err(_) => self.on_break(Refusal::no_answer()).await?,
             }
         }
     }

@@ -8,6 +8,7 @@
 //!   cursor of the last item.
 
 use crate::backoff::Backoff;
+use crate::blocks::SILENCE_MAX;
 use crate::{Endpoint, Refusal, StreamError, v1};
 use bytes::Bytes;
 use squad_primitives::{Digest, Height, RollupId, TxId};
@@ -132,10 +133,11 @@ impl StatusStream {
                 self.connect().await?;
                 continue;
             };
-            match stream.message().await {
-                Ok(Some(item)) => self.handle(item)?,
-                Ok(None) => self.on_break(Refusal::closed()).await?,
-                Err(status) => self.on_break(status.into()).await?,
+            match tokio::time::timeout(SILENCE_MAX, stream.message()).await {
+                Ok(Ok(Some(item))) => self.handle(item)?,
+                Ok(Ok(None)) => self.on_break(Refusal::closed()).await?,
+                Ok(Err(status)) => self.on_break(status.into()).await?,
+                Err(_) => self.on_break(Refusal::no_answer()).await?,
             }
         }
     }

@@ -107,6 +107,13 @@ impl Network {
         squad_client::Client::new(trusted, addresses, config).unwrap()
     }
 
+    /// Orders transactions that came from nowhere.
+    #[allow(dead_code)]
+    pub(crate) fn add_block(&self, transactions: Vec<Transaction>) {
+        let head = self.world.lock().unwrap().add_block(transactions);
+        self.operators[0].head.send_replace(head);
+    }
+
     #[allow(dead_code)]
     pub(crate) fn faults(&self, index: usize) -> std::sync::MutexGuard<'_, Faults> {
         self.operators[index].faults.lock().unwrap()

@@ -142,11 +142,7 @@ async fn strangers_and_losses_are_found_in_a_later_audit() {
         .unwrap();
     assert!(clean.is_clean(), "{:?}", clean.findings);
 
-    network
-        .world
-        .lock()
-        .unwrap()
-        .add_block(vec![transaction(7, 999, 1)]);
+    network.add_block(vec![transaction(7, 999, 1)]);
     let report = audit(&session.endpoints, file.first_height, &file.expected, None)
         .await
         .unwrap();
