@@ -268,8 +268,8 @@ async fn a_reader_overtaken_by_pruning_is_told_its_cursor() {
     let stream = client.subscribe_blocks(request).await.unwrap();
     let mut stream = stream.into_inner();
     super::next(&mut stream).await;
+    let mut last = super::next(&mut stream).await.cursor;
     node.prune(Height(60));
-    let mut last = Bytes::new();
     let status = loop {
         match stream.message().await {
             Ok(item) => last = item.expect("the stream ended").cursor,
