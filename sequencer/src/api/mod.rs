@@ -163,12 +163,14 @@ impl Api {
         })
     }
 
-    /// Where the gRPC services listen.
+    /// Where the gRPC services listen, for tests that let the system choose a port.
+    #[cfg(test)]
     pub(crate) const fn grpc_address(&self) -> SocketAddr {
         self.grpc_address
     }
 
     /// Where metrics and health are.
+    #[cfg(test)]
     pub(crate) const fn http_address(&self) -> SocketAddr {
         self.http_address
     }
