@@ -113,7 +113,7 @@ const PLAIN_INTERVAL_S: u64 = 10;
 pub(crate) fn show(row: &Row, seconds: u64) {
     let mut err = std::io::stderr().lock();
     let terminal = err.is_terminal();
-    if !terminal && row.second % PLAIN_INTERVAL_S != 0 {
+    if !terminal && !row.second.is_multiple_of(PLAIN_INTERVAL_S) {
         return;
     }
     const WIDTH: u64 = 20;

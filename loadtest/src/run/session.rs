@@ -308,7 +308,7 @@ impl Live {
 
     fn close_second(&self, plan: &Plan, meters: &Meters, rows: &mut Rows) {
         let cpu = (cpu_us(&meters.own), cpu_us(&meters.operators));
-        let second = u64::from(self.clock.now_us()).div_ceil(1_000_000);
+        let second = (u64::from(self.clock.now_us()) + 500_000) / 1_000_000;
         let height = self.head.load(Ordering::Relaxed);
         let row = rows.close(second, &mut lock(&self.tracker), cpu, height);
         if plan.progress {
