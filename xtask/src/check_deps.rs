@@ -44,7 +44,9 @@ fn allowed(user: &str) -> Option<Vec<&'static str>> {
     Some(match user {
         "primitives" | "xtask" => vec![],
         "proto" => vec!["primitives"],
-        "mempool" | "consensus" | "ledger" | "vital" | "mach" => vec!["primitives", "proto"],
+        "mempool" | "ledger" | "vital" | "mach" => vec!["primitives", "proto"],
+        // The core asks the lanes directly.
+        "consensus" => vec!["primitives", "proto", "mempool"],
         "storage" | "network" | "client" => pure(&[]),
         "simulator" => pure(&["storage", "network"]),
         "loadtest" => vec!["primitives", "proto", "client"],

@@ -29,6 +29,8 @@ pub(super) struct Target {
     /// Who gave rise to it.
     pub(super) source: Option<OperatorId>,
     pub(super) ask: Ask,
+    /// Highest header that is missing on the way down.
+    pub(super) missing: Option<Tip>,
     /// Headers are asked for from the lowest one on: the peer's branch parts from the known one further
     /// down than expected.
     pub(super) from_base: bool,
@@ -54,30 +56,44 @@ enum Need {
     /// It contradicts the committed branch.
     Void,
     Header(Tip),
-    /// Bodies, oldest first.
+    /// The oldest missing bodies, as many as are asked for at one time.
     Bodies(Vec<Tip>),
 }
 
 impl Lane {
-    fn need(&self, tip: &Tip) -> Need {
+    /// `waiting` is the header that the target waited for when this was last asked.
+    fn need(&mut self, tip: &Tip, waiting: Option<&Tip>) -> Need {
         if tip.seq <= self.base.seq {
             return Need::Nothing;
         }
-        match self.chain(tip, &self.base) {
-            Err(Broken::Missing(at)) => Need::Header(at),
-            Err(Broken::Branch) => Need::Void,
-            Ok(chain) => {
-                let missing: Vec<_> = chain
-                    .into_iter()
-                    .rev()
-                    .filter(|tip| self.entry(tip).is_some_and(|e| e.body == Body::Missing))
-                    .collect();
-                if missing.is_empty() {
-                    Need::Nothing
-                } else {
-                    Need::Bodies(missing)
+        if let Some(missing) = waiting.filter(|missing| self.entry(missing).is_none()) {
+            return Need::Header(*missing);
+        }
+        let missing = |key: &Key| {
+            self.entries
+                .get(key)
+                .is_some_and(|e| e.body == Body::Missing)
+        };
+        let bodies: Vec<Tip> = if self.trunk.contains(tip) {
+            let from = self.trunk.bodies_to(&self.entries);
+            let keys = self.trunk.between(from, tip.seq).filter(missing);
+            keys.take(FETCHES_PER_LANE_MAX)
+                .map(|key| self.tip_of(&key))
+                .collect()
+        } else {
+            match self.chain(tip, &self.base) {
+                Err(Broken::Missing(at)) => return Need::Header(at),
+                Err(Broken::Branch) => return Need::Void,
+                Ok(chain) => {
+                    let tips = chain.into_iter().rev().filter(|tip| missing(&key(tip)));
+                    tips.take(FETCHES_PER_LANE_MAX).collect()
                 }
             }
+        };
+        if bodies.is_empty() {
+            Need::Nothing
+        } else {
+            Need::Bodies(bodies)
         }
     }
 
@@ -125,6 +141,7 @@ impl Lanes {
                 reason,
                 source,
                 ask: Ask::default(),
+                missing: None,
                 from_base: false,
             });
         }
@@ -142,12 +159,17 @@ impl Lanes {
         let mut targets = std::mem::take(&mut lane.targets);
         let mut bodies: Vec<(Tip, Option<OperatorId>)> = Vec::new();
         targets.retain_mut(|target| {
-            let Some(lane) = self.lanes.get(&owner) else {
+            let Some(lane) = self.lanes.get_mut(&owner) else {
                 return false;
             };
-            match lane.need(&target.tip) {
+            let need = lane.need(&target.tip, target.missing.as_ref());
+            target.missing = None;
+            match need {
                 Need::Nothing | Need::Void => return false,
-                Need::Header(missing) => self.ask_headers(now, &missing, target, out),
+                Need::Header(missing) => {
+                    target.missing = Some(missing);
+                    self.ask_headers(now, &missing, target, out);
+                }
                 Need::Bodies(missing) => {
                     bodies.extend(missing.into_iter().map(|tip| (tip, target.source)));
                 }

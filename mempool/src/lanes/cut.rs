@@ -212,7 +212,7 @@ impl Lanes {
             .range((tip.seq, Digest::ZERO)..)
             .filter(|(key, proof)| {
                 self.is_legal_epoch(tip.lane, proof.poa.epoch, epoch)
-                    && lane.chain(&lane.tip_of(key), tip).is_ok()
+                    && lane.descends(&lane.tip_of(key), tip)
             })
             .map(|(key, _)| *key)
             .collect();
@@ -228,7 +228,7 @@ impl Lanes {
             let below = Self::tip_in(cut, lane.owner);
             lane.proofs
                 .range((below.seq.next(), Digest::ZERO)..)
-                .any(|(key, _)| lane.chain(&lane.tip_of(key), &below).is_ok())
+                .any(|(key, _)| lane.descends(&lane.tip_of(key), &below))
         })
     }
 

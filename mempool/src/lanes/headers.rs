@@ -140,7 +140,7 @@ impl Lanes {
                 fault: LaneFault::Headers,
             });
         }
-        let on_branch = tip.seq <= lane.base.seq || lane.chain(&tip, &lane.base).is_ok();
+        let on_branch = tip.seq <= lane.base.seq || lane.descends(&tip, &lane.base);
         if on_branch && after < lane.base.seq {
             return out.push(LaneOutput::ServeHeaders {
                 to: from,

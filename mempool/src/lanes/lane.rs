@@ -2,6 +2,7 @@
 
 use super::collect::{Fetch, Target};
 use super::config::FORKS_PER_SEQ_MAX;
+use super::trunk::Trunk;
 use super::{LanesConfig, PersistId};
 use squad_primitives::{BatchSeq, Digest, OperatorId, Poa, SignedHeader, Time, Tip};
 use std::collections::BTreeMap;
@@ -71,6 +72,8 @@ pub(super) struct Lane {
     /// Last committed tip.
     pub(super) committed: Tip,
     pub(super) entries: BTreeMap<Key, Entry>,
+    /// The part of the entries that has no forks.
+    pub(super) trunk: Trunk,
     /// Highest batch that this operator acknowledged or is about to (its record is written).
     pub(super) acked: Tip,
     /// After a restart: the record is there, but not all bodies up to it. They are collected again, and
@@ -106,6 +109,7 @@ impl Lane {
             base,
             committed: base,
             entries: BTreeMap::new(),
+            trunk: Trunk::new(&base),
             acked: start(owner),
             record_ahead: false,
             acked_durable: start(owner),
@@ -139,6 +143,10 @@ impl Lane {
 
     /// Batches in `(below, tip]`, descending, if `tip` descends from `below`.
     pub(super) fn chain(&self, tip: &Tip, below: &Tip) -> Result<Vec<Tip>, Broken> {
+        if tip.seq >= below.seq && self.trunk.contains(tip) && self.trunk.contains(below) {
+            let keys = self.trunk.between(below.seq, tip.seq).rev();
+            return Ok(keys.map(|key| self.tip_of(&key)).collect());
+        }
         let mut chain = Vec::new();
         let mut at = *tip;
         while at.seq > below.seq {
@@ -155,6 +163,14 @@ impl Lane {
         } else {
             Err(Broken::Branch)
         }
+    }
+
+    /// Whether `tip` is `below` or descends from it along known headers.
+    pub(super) fn descends(&self, tip: &Tip, below: &Tip) -> bool {
+        if tip.seq >= below.seq && self.trunk.contains(tip) && self.trunk.contains(below) {
+            return true;
+        }
+        self.chain(tip, below).is_ok()
     }
 
     pub(super) fn body_bytes(&self, chain: &[Tip]) -> u64 {
@@ -199,8 +215,9 @@ impl Lane {
             return Inserted::Refused;
         }
         let body = Body::Missing;
-        self.entries
-            .insert((header.seq, digest), Entry { signed, body });
+        let seq = header.seq;
+        self.entries.insert((seq, digest), Entry { signed, body });
+        self.trunk.on_insert(seq, &self.entries);
         Inserted::New
     }
 
@@ -251,8 +268,8 @@ impl Lane {
     /// one.
     fn ack_parent(&self) -> Option<Tip> {
         if self.acked.seq > self.committed.seq {
-            self.chain(&self.acked, &self.committed).ok()?;
-            Some(self.acked)
+            self.descends(&self.acked, &self.committed)
+                .then_some(self.acked)
         } else {
             Some(self.committed)
         }
@@ -312,6 +329,7 @@ impl Lane {
         self.base = tip;
         let above = (tip.seq.next(), Digest::ZERO);
         self.entries = self.entries.split_off(&above);
+        self.trunk.on_forget(&tip, &self.entries);
         self.fetches = self.fetches.split_off(&above);
         self.targets.retain(|target| target.tip.seq > tip.seq);
     }

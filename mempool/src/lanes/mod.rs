@@ -62,6 +62,7 @@ mod record;
 mod recover;
 mod status;
 mod timers;
+mod trunk;
 mod usage;
 mod view;
 

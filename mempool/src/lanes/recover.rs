@@ -57,6 +57,7 @@ impl Lanes {
                 let body = Body::Held;
                 lane.entries
                     .insert((tip.seq, tip.digest), Entry { signed, body });
+                lane.trunk.on_insert(tip.seq, &lane.entries);
             }
         }
         for LaneRecord { acked } in records {
