@@ -110,3 +110,107 @@ impl Trunk {
         self.grow(entries);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::LanesConfig;
+    use super::super::lane::Lane;
+    use super::*;
+    use squad_primitives::{BatchHeader, Epoch, OperatorId, Signature, SignedHeader};
+
+    fn signed(seq: u64, parent: Digest, branch: u8) -> (SignedHeader, Tip) {
+        let header = BatchHeader {
+            epoch: Epoch(0),
+            lane: OperatorId(1),
+            seq: BatchSeq(seq),
+            parent,
+            body_root: Digest([branch; 32]),
+            body_bytes: 10,
+            tx_count: 1,
+        };
+        let tip = header.tip(&Digest::ZERO);
+        let signature = Signature([0; 64]);
+        (SignedHeader { header, signature }, tip)
+    }
+
+    /// Follows parents one by one, as the lane did before it had a trunk.
+    fn walk(lane: &Lane, tip: &Tip, below: &Tip) -> Option<Vec<Tip>> {
+        let (mut at, mut chain) = (*tip, Vec::new());
+        while at.seq > below.seq {
+            let parent = lane.entry(&at)?.signed.header.parent;
+            chain.push(at);
+            at = Tip {
+                seq: at.seq.prev(),
+                digest: parent,
+                ..at
+            };
+        }
+        (at == *below).then_some(chain)
+    }
+
+    /// Headers of two branches that part at position 8, given in an order that leaves gaps and closes
+    /// them, with the base moving up in between.
+    #[test]
+    fn descent_is_the_same_as_by_walking_whatever_the_order_of_headers() {
+        let config = LanesConfig::new(Digest::ZERO, None);
+        let mut headers = Vec::new();
+        let (mut main, mut fork) = (Digest::ZERO, Digest::ZERO);
+        for seq in 1..=20 {
+            let (header, tip) = signed(seq, main, 0);
+            main = tip.digest;
+            headers.push((header, tip));
+            if seq == 8 {
+                fork = header.header.parent;
+            }
+            if (8..=12).contains(&seq) {
+                let (header, tip) = signed(seq, fork, 1);
+                fork = tip.digest;
+                headers.push((header, tip));
+            }
+        }
+        for stride in [1, 3, 7, 11] {
+            let mut lane = Lane::new(OperatorId(1), None);
+            let mut seen = vec![lane.base];
+            for turn in 0..headers.len() {
+                let (header, tip) = headers[turn * stride % headers.len()];
+                lane.insert(header, tip.digest, true, &config);
+                seen.push(tip);
+                if turn == headers.len() / 2 && walk(&lane, &headers[3].1, &lane.base).is_some() {
+                    lane.forget(headers[3].1);
+                }
+                for tip in &seen {
+                    for below in seen.iter().filter(|below| below.seq <= tip.seq) {
+                        let known = lane.base.seq <= below.seq;
+                        let expected = walk(&lane, tip, below).filter(|_| known);
+                        let found = lane.chain(tip, below).ok().filter(|_| known);
+                        assert_eq!(found, expected, "{tip:?} over {below:?}, stride {stride}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn bodies_are_counted_from_the_base_without_a_gap() {
+        let config = LanesConfig::new(Digest::ZERO, None);
+        let mut lane = Lane::new(OperatorId(1), None);
+        let mut parent = Digest::ZERO;
+        let mut tips = Vec::new();
+        for seq in 1..=5 {
+            let (header, tip) = signed(seq, parent, 0);
+            lane.insert(header, tip.digest, true, &config);
+            parent = tip.digest;
+            tips.push(tip);
+        }
+        for held in [0, 1, 3] {
+            let key = (tips[held].seq, tips[held].digest);
+            lane.entries.get_mut(&key).unwrap().body = Body::Held;
+        }
+        assert_eq!(lane.trunk.bodies_to(&lane.entries), BatchSeq(2));
+        lane.forget(tips[0]);
+        assert_eq!(lane.trunk.bodies_to(&lane.entries), BatchSeq(2));
+        let key = (tips[2].seq, tips[2].digest);
+        lane.entries.get_mut(&key).unwrap().body = Body::Held;
+        assert_eq!(lane.trunk.bodies_to(&lane.entries), BatchSeq(4));
+    }
+}
