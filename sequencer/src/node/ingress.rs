@@ -177,9 +177,10 @@ impl Ingress {
                 }
             }
         }
+        let shared = Arc::new(batch.clone());
         for (answers, entries) in groups {
             let _ = answers.send(Answer::Accepted {
-                batch: batch.clone(),
+                batch: shared.clone(),
                 entries,
             });
         }

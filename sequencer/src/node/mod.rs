@@ -117,9 +117,10 @@ pub async fn run(
     match config.node.role {
         Role::Operator => {
             let key = identity.ok_or(NodeError::NoKey)?;
-            operator::run(config, genesis, key, home, registry, shutdown).await
+            let node = operator::run(config, genesis, key, home, registry, shutdown);
+            Box::pin(node).await
         }
-        Role::Observer => observer::run(config, genesis, home, registry, shutdown).await,
+        Role::Observer => Box::pin(observer::run(config, genesis, home, registry, shutdown)).await,
     }
 }
 

@@ -197,16 +197,11 @@ impl Follower {
     /// Asks for blocks from `next` on; whether any were taken.
     async fn ask(&mut self, next: Height) -> bool {
         for peer in self.peers() {
-            match serve::request(&self.plane, peer, &Request::Blocks { from: next }).await {
-                Some(Response::Blocks(blocks)) => {
-                    if self.take(blocks).await {
-                        return true;
-                    }
-                }
-                Some(Response::Missing { head, earliest }) if head >= next => {
-                    tracing::debug!(%peer, %earliest, %head, "peer lacks the next block");
-                }
-                _ => {}
+            let answer = serve::request(&self.plane, peer, &Request::Blocks { from: next }).await;
+            if let Some(Response::Blocks(blocks)) = answer
+                && self.take(blocks).await
+            {
+                return true;
             }
         }
         false

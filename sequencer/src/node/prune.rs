@@ -26,8 +26,11 @@ pub(crate) fn start(
     let expiry = genesis.consensus.expiry_max_blocks;
     let opened = opened.clone();
     let task = tokio::spawn(async move {
+        if keep == 0 {
+            return;
+        }
         let mut timer = tokio::time::interval(INTERVAL);
-        while keep > 0 {
+        loop {
             timer.tick().await;
             let below = Height(hub.head().0.saturating_sub(keep));
             let opened = opened.clone();

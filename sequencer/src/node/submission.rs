@@ -2,6 +2,7 @@
 
 use squad_mempool::Refusal;
 use squad_primitives::{Batch, Height, Transaction, TxId};
+use std::sync::Arc;
 use tokio::sync::mpsc;
 
 /// A transaction that a client submits.
@@ -33,7 +34,7 @@ pub(crate) enum Answer {
     /// These transactions are in a durable batch of the own lane: a receipt can be made for each.
     Accepted {
         /// The batch.
-        batch: Batch,
+        batch: Arc<Batch>,
         /// Number of the submission, and index in the batch.
         entries: Vec<(u64, u32)>,
     },
