@@ -7,8 +7,8 @@
 use super::batches::BatchCache;
 use super::clock::Clock;
 use super::core::{CoreInput, CoreSender};
-use super::effects::new_body;
 use super::ingress::Ingress;
+use super::stored::new_body;
 use squad_mempool::Batcher;
 use squad_mempool::batcher::Decision;
 use squad_primitives::{BatchBuilder, BatchSeq, Epoch, NetworkId, OperatorId, Signer, Tip};

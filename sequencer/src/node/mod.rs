@@ -41,6 +41,7 @@ pub(crate) mod reader;
 pub(crate) mod record;
 mod recover;
 mod serve;
+mod stored;
 pub(crate) mod submission;
 
 use crate::config::{Config, Role};

@@ -406,7 +406,7 @@ impl BodyFetch {
 
     async fn store(&self, batch: &Batch) {
         let (done, durable) = oneshot::channel();
-        let body = super::effects::new_body(batch, self.height, false);
+        let body = super::stored::new_body(batch, self.height, false);
         self.opened.store.append_body(
             body,
             Box::new(move || {

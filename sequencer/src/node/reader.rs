@@ -1,8 +1,8 @@
 //! Reading blocks, batches and transactions back from the store.
 
 use super::batches::BatchCache;
-use super::effects::StoredHeader;
 use super::record::{OrderedBlock, decode_committed};
+use super::stored::StoredHeader;
 use squad_primitives::BatchSeq;
 use squad_primitives::batch::BatchLimits;
 use squad_primitives::codec::{self, Reader as Bytes};

@@ -3,10 +3,10 @@
 
 use super::NodeError;
 use super::batches::BatchCache;
-use super::effects::StoredHeader;
 use super::metrics::StoreMetrics;
 use super::pipeline::FLOOR_KEY;
 use super::reader::Reader;
+use super::stored::StoredHeader;
 use crate::config::Config;
 use squad_consensus::{Recovered, SafetyRecord};
 use squad_mempool::LaneRecord;
