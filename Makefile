@@ -4,10 +4,11 @@
 
 NODES ?= 4
 LOAD ?= 5000
+DURATION ?= 1200
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap build localnet test lint bench
+.PHONY: help bootstrap build localnet test lint bench torture
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,3 +30,6 @@ lint: bootstrap ## Formatting, clippy and crate dependencies; changes nothing
 
 bench: bootstrap ## Micro-benchmarks
 	cargo bench --workspace --locked
+
+torture: build ## Break real processes, disks and links for DURATION seconds, audited after each fault
+	$(TARGET_DIR)/release/squad-torture --seconds $(DURATION)

@@ -8,6 +8,7 @@
 //!                               ├──▶ simulator (never RocksDB)
 //!                               ├──▶ client ──▶ loadtest
 //!                               └──▶ sequencer (wires everything)
+//!                                    └──▶ torture (real processes under faults)
 //! benches: may use any, nothing uses it.   xtask: outside.
 //! ```
 //!
@@ -51,6 +52,7 @@ fn allowed(user: &str) -> Option<Vec<&'static str>> {
         "simulator" => pure(&["storage", "network"]),
         "loadtest" => vec!["primitives", "proto", "client"],
         "sequencer" => pure(&["storage", "network", "client"]),
+        "torture" => pure(&["client", "sequencer"]),
         "benches" => pure(&[
             "storage",
             "network",

@@ -91,6 +91,7 @@ pub fn create(spec: &Spec) -> Result<State, PlanError> {
         make_home(&home, key, addresses, &genesis)?;
         nodes.push(NodeState {
             home: home.root().to_owned(),
+            data: addresses.data,
             grpc: addresses.grpc,
             http: addresses.http,
             process: None,
@@ -124,7 +125,7 @@ fn genesis(spec: &Spec, keys: &[IdentityKey], addresses: &[Addresses]) -> Genesi
                 name: format!("node-{index}"),
                 identity: key.public_key(),
                 stake: *stake,
-                address: addresses.data,
+                address: *spec.published.get(index).unwrap_or(&addresses.data),
                 control: Some(multiaddr(addresses.control)),
             })
             .collect(),

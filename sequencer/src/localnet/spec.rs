@@ -3,6 +3,7 @@
 use squad_primitives::genesis::{ExecutorKind, GenesisRollup, OrderPolicy, SealedPolicy};
 use squad_primitives::{RollupId, Stake};
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -17,6 +18,9 @@ pub struct Spec {
     pub rollups: Vec<RollupSpec>,
     /// First port; every operator takes four of ten. Without it, free ports are chosen.
     pub base_port: Option<u16>,
+    /// Data-plane addresses that the genesis names, one per operator, where peers reach the operators
+    /// through something in between. Empty: their own.
+    pub published: Vec<SocketAddr>,
 }
 
 /// A rollup as written on the command line: `evm:901`.

@@ -27,6 +27,8 @@ pub struct State {
 pub struct NodeState {
     /// Home directory.
     pub home: PathBuf,
+    /// Data plane.
+    pub data: SocketAddr,
     /// gRPC services.
     pub grpc: SocketAddr,
     /// Metrics and health.

@@ -242,6 +242,7 @@ fn prepare(args: &UpArgs, directory: &Path) -> Outcome {
         stakes,
         rollups: args.rollups.clone(),
         base_port: args.base_port,
+        published: Vec::new(),
     })?;
     Ok(())
 }

@@ -1,0 +1,424 @@
+//! One episode: load, a fault, its end, and the audit.
+
+use crate::network::{Limits, Network, beside};
+use crate::plan::Fault;
+use crate::probe::Probe;
+use crate::weather::Link;
+use crate::{damage, report::EpisodeReport};
+use anyhow::Context as _;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use rustix::process::Signal;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::process::{Child, Command};
+
+/// Load before the fault.
+const LEAD: Duration = Duration::from_secs(2);
+/// Load after the network is in step again.
+const TAIL: Duration = Duration::from_secs(3);
+/// Length of the load: longer than any fault with its recovery should take.
+const LOAD_SECONDS: u64 = 25;
+/// Longest wait until a process that can't write, or found damage, has ended.
+const END_TIMEOUT: Duration = Duration::from_secs(12);
+/// Longest time without a commit while at most a third of the operators is touched. Far above what is
+/// expected (about one view timeout), so that only a stuck network fails, not a slow machine.
+const GAP_MAX: Duration = Duration::from_secs(10);
+/// Exit codes with which a node may refuse damaged data: storage, safety.
+const REFUSALS: [i32; 2] = [6, 7];
+
+/// Runs episodes on one network.
+#[derive(Debug)]
+pub struct Runner {
+    network: Network,
+    probe: Probe,
+    directory: PathBuf,
+    rate: u64,
+}
+
+impl Runner {
+    /// Starts the operators of a network.
+    ///
+    /// # Errors
+    /// If they don't take part.
+    pub async fn start(mut network: Network, directory: &Path, rate: u64) -> anyhow::Result<Self> {
+        network.start_all()?;
+        network.in_step().await?;
+        let endpoints = network
+            .operators
+            .iter()
+            .map(|operator| operator.endpoint.clone())
+            .collect();
+        Ok(Self {
+            probe: Probe::start(endpoints),
+            network,
+            directory: directory.to_owned(),
+            rate,
+        })
+    }
+
+    /// Ends all operators.
+    pub async fn stop(mut self) {
+        self.network.stop().await;
+    }
+
+    /// One episode. Everything that is wrong is in the report; an error means that the run can't go on.
+    ///
+    /// # Errors
+    /// If a process can't be started or ended, or a file not be read.
+    pub async fn run(
+        &mut self,
+        number: usize,
+        seed: u64,
+        fault: &Fault,
+    ) -> anyhow::Result<EpisodeReport> {
+        let out = self.directory.join(format!("episode-{number}"));
+        let mut report = EpisodeReport::new(number, fault.clone());
+        let mut load = self.load(&out)?;
+        tokio::time::sleep(LEAD).await;
+
+        self.probe.reset();
+        let before = self.probe.height();
+        let mut rng = StdRng::seed_from_u64(seed ^ (number as u64).rotate_left(32));
+        self.inject(fault, &mut rng, &mut report).await?;
+        self.network.sky.clear();
+        report.longest_gap_ms = millis(self.probe.longest());
+        report.blocks = self.probe.height().saturating_sub(before);
+        if fault.commits_go_on() && self.probe.longest() > GAP_MAX {
+            report.violation(format!("no commit for {:?}", self.probe.longest()));
+        }
+
+        match self.network.in_step().await {
+            Ok(time) => report.recovery_ms = millis(time),
+            Err(error) => report.violation(error.to_string()),
+        }
+        tokio::time::sleep(TAIL).await;
+        load.wait().await?;
+        self.audit(&out, &mut report).await?;
+        self.read_logs(fault, &mut report)?;
+        Ok(report)
+    }
+
+    fn load(&self, out: &Path) -> anyhow::Result<Child> {
+        std::fs::create_dir_all(out)?;
+        let log = std::fs::File::create(out.join("load.log"))?;
+        Command::new(beside("squad-loadtest")?)
+            .args(["run", "--no-audit", "--quiet", "--genesis"])
+            .arg(self.network.genesis())
+            .args(["--endpoints", &self.network.endpoints()])
+            .args(["--rate", &self.rate.to_string()])
+            .args(["--duration", &format!("{LOAD_SECONDS}s")])
+            .arg("--out")
+            .arg(out)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .context("squad-loadtest")
+    }
+
+    async fn audit(&self, out: &Path, report: &mut EpisodeReport) -> anyhow::Result<()> {
+        let file = out.join("audit.bin");
+        if !file.is_file() {
+            let log = std::fs::read_to_string(out.join("load.log")).unwrap_or_default();
+            report.violation(format!("the load ended without a record: {log}"));
+            return Ok(());
+        }
+        let output = Command::new(beside("squad-loadtest")?)
+            .args(["audit", "--genesis"])
+            .arg(self.network.genesis())
+            .args(["--endpoints", &self.network.endpoints()])
+            .arg("--file")
+            .arg(&file)
+            .stdin(Stdio::null())
+            .output()
+            .await?;
+        let Ok(found) = serde_json::from_slice::<Value>(&output.stdout) else {
+            let text = String::from_utf8_lossy(&output.stderr).into_owned();
+            report.violation(format!("no audit ({}): {text}", output.status));
+            return Ok(());
+        };
+        let count = |name: &str| found[name].as_u64().unwrap_or_default();
+        report.acknowledged = count("acknowledged");
+        report.ordered = count("ordered");
+        report.excused = count("excused");
+        report.unanswered_ordered = count("unanswered_ordered");
+        for finding in found["findings"].as_array().into_iter().flatten() {
+            report.violation(finding.to_string());
+        }
+        if !output.status.success() && report.violations.is_empty() {
+            report.violation(format!("the audit ended with {}", output.status));
+        }
+        // Only a failed episode's record is worth its space.
+        if report.violations.is_empty() {
+            std::fs::remove_dir_all(out)?;
+        }
+        Ok(())
+    }
+
+    fn read_logs(&mut self, fault: &Fault, report: &mut EpisodeReport) -> anyhow::Result<()> {
+        let broken_disk = matches!(
+            fault,
+            Fault::CutTail { .. } | Fault::FlipBit { .. } | Fault::DiskFull { .. }
+        );
+        for (node, operator) in self.network.operators.iter_mut().enumerate() {
+            for line in operator.new_log()?.lines() {
+                if line.contains("panicked at") {
+                    report.violation(format!("operator {node}: {line}"));
+                } else if line.contains(" ERROR ") && !broken_disk {
+                    report.violation(format!("operator {node} logs an error: {line}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn inject(
+        &mut self,
+        fault: &Fault,
+        rng: &mut StdRng,
+        report: &mut EpisodeReport,
+    ) -> anyhow::Result<()> {
+        match fault {
+            Fault::Kill { node, down } => self.kill(*node, *down, report).await,
+            Fault::KillLeader { down } => {
+                let node = self.leader().await;
+                self.kill(node, *down, report).await
+            }
+            Fault::KillTwice { node, alive } => {
+                self.kill(*node, Duration::ZERO, report).await?;
+                tokio::time::sleep(*alive).await;
+                self.kill(*node, Duration::ZERO, report).await
+            }
+            Fault::KillAll { down } => {
+                for operator in &mut self.network.operators {
+                    operator.kill()?;
+                    report.kills += 1;
+                }
+                tokio::time::sleep(*down).await;
+                self.network.start_all()
+            }
+            Fault::Freeze { node, length } => {
+                let operator = &self.network.operators[*node];
+                operator.signal(Signal::STOP)?;
+                tokio::time::sleep(*length).await;
+                operator.signal(Signal::CONT)
+            }
+            Fault::Rolling => self.rolling(report).await,
+            Fault::Isolate { .. } | Fault::Split { .. } | Fault::Storm { .. } => {
+                self.weather(fault, rng, report).await;
+                Ok(())
+            }
+            Fault::CutTail { node } => self.damage(*node, Damage::Tail, rng, report).await,
+            Fault::FlipBit { node } => self.damage(*node, Damage::Bit, rng, report).await,
+            Fault::DiskFull { node, file_kib } => self.disk_full(*node, *file_kib, report).await,
+        }
+    }
+
+    async fn leader(&self) -> usize {
+        for operator in &self.network.operators {
+            let mut client = operator.endpoint.operators();
+            let request = squad_client::v1::GetLeaderRequest::default();
+            if let Ok(answer) = client.get_leader(request).await {
+                let leader = answer.get_ref().operator_id as usize;
+                if leader < self.network.operators.len() {
+                    return leader;
+                }
+            }
+        }
+        0
+    }
+
+    async fn kill(
+        &mut self,
+        node: usize,
+        down: Duration,
+        report: &mut EpisodeReport,
+    ) -> anyhow::Result<()> {
+        self.network.operators[node].kill()?;
+        report.kills += 1;
+        tokio::time::sleep(down).await;
+        self.network.start(node, Limits::default())
+    }
+
+    async fn rolling(&mut self, report: &mut EpisodeReport) -> anyhow::Result<()> {
+        for node in 0..self.network.operators.len() {
+            let operator = &mut self.network.operators[node];
+            operator.signal(Signal::TERM)?;
+            match operator.wait_end(END_TIMEOUT).await? {
+                Some(status) if status.success() => {}
+                Some(status) => report.violation(format!("operator {node} stopped with {status}")),
+                None => {
+                    report.violation(format!("operator {node} ignores SIGTERM"));
+                    operator.kill()?;
+                }
+            }
+            report.restarts += 1;
+            self.network.start(node, Limits::default())?;
+            if let Err(error) = self.network.in_step().await {
+                report.violation(error.to_string());
+            }
+        }
+        Ok(())
+    }
+
+    async fn weather(&self, fault: &Fault, rng: &mut StdRng, report: &mut EpisodeReport) {
+        let cut = Link {
+            cut: true,
+            ..Link::default()
+        };
+        let length = match fault {
+            Fault::Isolate {
+                node,
+                deaf,
+                mute,
+                length,
+            } => {
+                self.network.sky.change(|weather| {
+                    weather.set(|from, to| {
+                        ((*deaf && to == *node) || (*mute && from == *node)).then_some(cut)
+                    });
+                });
+                *length
+            }
+            Fault::Split { group, length } => {
+                self.network.sky.change(|weather| {
+                    weather.set(|from, to| {
+                        (group.contains(&from) != group.contains(&to)).then_some(cut)
+                    });
+                });
+                *length
+            }
+            Fault::Storm {
+                delay_ms,
+                loss_permille,
+                duplicate_permille,
+                length,
+            } => {
+                let links: Vec<Link> = (0..self.network.operators.len().pow(2))
+                    .map(|_| Link {
+                        cut: false,
+                        delay: Duration::from_millis(rng.random_range(0..=*delay_ms)),
+                        jitter: Duration::from_millis(rng.random_range(0..=*delay_ms / 4)),
+                        loss: f64::from(*loss_permille) / 1e3,
+                        duplicate: f64::from(*duplicate_permille) / 1e3,
+                    })
+                    .collect();
+                let nodes = self.network.operators.len();
+                self.network.sky.change(|weather| {
+                    weather.set(|from, to| links.get(from * nodes + to).copied());
+                });
+                *length
+            }
+            _ => return,
+        };
+        report.partitions += u64::from(!matches!(fault, Fault::Storm { .. }));
+        tokio::time::sleep(length).await;
+    }
+
+    /// Damages the data of a killed operator. It may start with what is intact, or refuse: then it gets
+    /// the undamaged copy back.
+    async fn damage(
+        &mut self,
+        node: usize,
+        damage: Damage,
+        rng: &mut StdRng,
+        report: &mut EpisodeReport,
+    ) -> anyhow::Result<()> {
+        self.network.operators[node].kill()?;
+        report.kills += 1;
+        let data = self.network.operators[node].data();
+        let copy = self.directory.join("undamaged");
+        damage::copy_directory(&data, &copy)?;
+        let what = match damage {
+            Damage::Tail => {
+                let path = damage::newest(&data, &["log", "seg"])?.context("no log file")?;
+                format!(
+                    "{} bytes off {}",
+                    damage::cut_tail(&path, rng)?,
+                    name(&path, &data)
+                )
+            }
+            Damage::Bit => {
+                let files = damage::files(&data)?;
+                let path = &files[rng.random_range(0..files.len())];
+                format!(
+                    "byte {} of {}",
+                    damage::flip_bit(path, rng)?,
+                    name(path, &data)
+                )
+            }
+        };
+        self.network.start(node, Limits::default())?;
+        match self.network.operators[node]
+            .wait_end(END_TIMEOUT / 4)
+            .await?
+        {
+            None => report.note(format!("{what}: started")),
+            Some(status) => {
+                match status.code() {
+                    Some(code) if REFUSALS.contains(&code) => {}
+                    _ => report.violation(format!("{what}: ended with {status}")),
+                }
+                report.note(format!("{what}: refused ({status}), restored"));
+                std::fs::remove_dir_all(&data)?;
+                std::fs::rename(&copy, &data)?;
+                self.network.start(node, Limits::default())?;
+            }
+        }
+        if copy.exists() {
+            std::fs::remove_dir_all(&copy)?;
+        }
+        Ok(())
+    }
+
+    async fn disk_full(
+        &mut self,
+        node: usize,
+        file_kib: u64,
+        report: &mut EpisodeReport,
+    ) -> anyhow::Result<()> {
+        let operator = &mut self.network.operators[node];
+        operator.signal(Signal::TERM)?;
+        if operator.wait_end(END_TIMEOUT).await?.is_none() {
+            report.violation(format!("operator {node} ignores SIGTERM"));
+            operator.kill()?;
+        }
+        let limits = Limits {
+            file_kib: Some(file_kib),
+        };
+        self.network.start(node, limits)?;
+        match self.network.operators[node].wait_end(END_TIMEOUT).await? {
+            Some(status) if status.code() == Some(REFUSALS[0]) => {
+                report.note(format!("files of at most {file_kib} KiB: ended ({status})"));
+            }
+            Some(status) => report.violation(format!("full disk: ended with {status}")),
+            None => {
+                report.note(format!("files of at most {file_kib} KiB: not reached"));
+                self.network.operators[node].kill()?;
+            }
+        }
+        report.restarts += 1;
+        self.network.start(node, Limits::default())
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Damage {
+    Tail,
+    Bit,
+}
+
+fn name(path: &Path, root: &Path) -> String {
+    path.strip_prefix(root)
+        .unwrap_or(path)
+        .display()
+        .to_string()
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
