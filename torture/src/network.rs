@@ -5,7 +5,7 @@ use anyhow::{Context as _, bail};
 use rustix::process::Signal;
 use squad_client::{Endpoint, v1};
 use squad_primitives::Stake;
-use squad_sequencer::localnet::{NodeState, ProcessId, Spec, create};
+use squad_sequencer::localnet::{Exclusive, NodeState, ProcessId, Spec, create};
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -62,13 +62,14 @@ impl Network {
             fronts.push(Front::bind().await.context("relay")?);
         }
         let spec = Spec {
-            directory: directory.to_owned(),
             stakes: vec![Stake(STAKE); nodes],
             rollups: vec!["opaque:901".parse()?, "kv:7".parse()?],
             base_port: None,
             published: fronts.iter().map(Front::address).collect(),
         };
-        let state = create(&spec).context("homes")?;
+        let exclusive = Exclusive::acquire_or_make(directory)?;
+        let state = create(&exclusive, &spec).context("homes")?;
+        drop(exclusive);
         let sky = Sky::new(nodes);
         let addresses: Vec<_> = state.nodes.iter().map(|node| node.data).collect();
         for (me, front) in fronts.into_iter().enumerate() {

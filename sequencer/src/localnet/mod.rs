@@ -7,11 +7,13 @@
 //! ```
 //!
 //! Everything else works from the description, so `status`, `kill`, `restart` and `down` can be called
-//! while `up` runs in another terminal, or after it has detached. A process is only ever signalled
+//! while `up` runs in another terminal, or after it has detached. Whoever starts, stops or removes
+//! something has the network for itself meanwhile ([`Exclusive`]). A process is only ever signalled
 //! through a handle whose start time equals the one that was noted when it was started: a number that
 //! the system has given to somebody else is left alone.
 
 mod audit;
+mod exclusive;
 mod follow;
 mod load;
 mod nodes;
@@ -23,6 +25,7 @@ mod table;
 mod watch;
 
 pub use audit::{Audit, AuditError, audit};
+pub use exclusive::Exclusive;
 pub use follow::{SharedWatch, follow, locked};
 pub use load::{Load, RunningLoad};
 pub use nodes::{LaunchError, Launcher};

@@ -1,5 +1,6 @@
 //! Making the homes of a local network: keys, genesis, ports, configuration.
 
+use super::exclusive::Exclusive;
 use super::spec::Spec;
 use super::state::{NodeState, State, StateError};
 use crate::config::Config;
@@ -70,11 +71,11 @@ struct Addresses {
     http: SocketAddr,
 }
 
-/// Makes directory, homes and description; starts nothing.
+/// Makes homes and description; starts nothing.
 ///
 /// # Errors
 /// See [`PlanError`].
-pub fn create(spec: &Spec) -> Result<State, PlanError> {
+pub fn create(exclusive: &Exclusive, spec: &Spec) -> Result<State, PlanError> {
     let addresses = match spec.base_port {
         Some(base) => fixed_ports(base, spec.stakes.len())?,
         None => free_ports(spec.stakes.len())?,
@@ -87,7 +88,7 @@ pub fn create(spec: &Spec) -> Result<State, PlanError> {
 
     let mut nodes = Vec::with_capacity(keys.len());
     for (index, (key, addresses)) in keys.iter().zip(&addresses).enumerate() {
-        let home = Home::new(spec.directory.join(format!("node-{index}")));
+        let home = Home::new(exclusive.directory().join(format!("node-{index}")));
         make_home(&home, key, addresses, &genesis)?;
         nodes.push(NodeState {
             home: home.root().to_owned(),
@@ -102,7 +103,7 @@ pub fn create(spec: &Spec) -> Result<State, PlanError> {
         rollups: genesis.rollups.iter().map(|rollup| rollup.id).collect(),
         nodes,
     };
-    state.write(&spec.directory)?;
+    exclusive.write(&state)?;
     Ok(state)
 }
 

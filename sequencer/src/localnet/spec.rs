@@ -4,14 +4,11 @@ use squad_primitives::genesis::{ExecutorKind, GenesisRollup, OrderPolicy, Sealed
 use squad_primitives::{RollupId, Stake};
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::str::FromStr;
 
 /// A local network to be made.
 #[derive(Clone, Debug)]
 pub struct Spec {
-    /// Directory of all homes.
-    pub directory: PathBuf,
     /// Stake of each operator; its length is their number.
     pub stakes: Vec<Stake>,
     /// The rollups.

@@ -1,4 +1,5 @@
-//! The description of a local network, `localnet.json`.
+//! The description of a local network, `localnet.json`. Anybody may read it; it is changed through
+//! [`super::Exclusive`] alone.
 
 use super::process::ProcessId;
 use serde::{Deserialize, Serialize};
@@ -64,7 +65,7 @@ pub enum StateError {
     /// There is none: nothing was started here.
     #[error("{0} holds no local network: start one with `squad localnet up`")]
     Missing(PathBuf),
-    /// It can't be read or written.
+    /// It or its directory can't be read or written.
     #[error("{path}: {source}")]
     Io {
         /// The file.
@@ -88,7 +89,7 @@ impl State {
     /// # Errors
     /// See [`StateError`].
     pub fn read(directory: &Path) -> Result<Self, StateError> {
-        let path = directory.join(FILE);
+        let path = Self::path(directory);
         let bytes = std::fs::read(&path).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => StateError::Missing(directory.to_owned()),
             _ => StateError::Io {
@@ -97,22 +98,6 @@ impl State {
             },
         })?;
         serde_json::from_slice(&bytes).map_err(|source| StateError::Json { path, source })
-    }
-
-    /// Writes the description; readers see the old or the new one.
-    ///
-    /// # Errors
-    /// See [`StateError`].
-    pub fn write(&self, directory: &Path) -> Result<(), StateError> {
-        let path = directory.join(FILE);
-        let draft = directory.join("localnet.json.new");
-        let text = serde_json::to_string_pretty(self).map_err(|source| StateError::Json {
-            path: path.clone(),
-            source,
-        })?;
-        std::fs::write(&draft, text)
-            .and_then(|()| std::fs::rename(&draft, &path))
-            .map_err(|source| StateError::Io { path, source })
     }
 
     /// Path of the description in a directory.
@@ -125,38 +110,5 @@ impl State {
     #[must_use]
     pub fn running(&self) -> Vec<ProcessId> {
         self.nodes.iter().filter_map(NodeState::running).collect()
-    }
-
-    /// Deletes what [`super::create`] and the nodes made, and nothing else.
-    ///
-    /// # Errors
-    /// [`StateError::Io`].
-    pub fn remove(&self, directory: &Path) -> Result<(), StateError> {
-        for path in self.nodes.iter().map(|node| &node.home) {
-            if path.parent() == Some(directory) {
-                remove_all(path)?;
-            }
-        }
-        remove_all(&directory.join("load"))?;
-        let path = Self::path(directory);
-        std::fs::remove_file(&path).map_err(|source| StateError::Io { path, source })?;
-        // Stays if the user keeps something of his own in it.
-        match std::fs::remove_dir(directory) {
-            Err(error) if error.kind() != io::ErrorKind::DirectoryNotEmpty => Err(StateError::Io {
-                path: directory.to_owned(),
-                source: error,
-            }),
-            _ => Ok(()),
-        }
-    }
-}
-
-fn remove_all(path: &Path) -> Result<(), StateError> {
-    match std::fs::remove_dir_all(path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(StateError::Io {
-            path: path.to_owned(),
-            source,
-        }),
-        _ => Ok(()),
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::command::{Home, Ran, run, squad};
 use serde_json::Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
 /// A network that is stopped even if the test fails half-way.
 struct Localnet {
@@ -21,14 +22,28 @@ impl Localnet {
         (net, state)
     }
 
-    fn localnet(&self, arguments: &[&str]) -> Ran {
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = squad();
         command
             .arg("localnet")
             .args(arguments)
             .arg("--dir")
             .arg(&self.directory);
-        run(&mut command)
+        command
+    }
+
+    fn localnet(&self, arguments: &[&str]) -> Ran {
+        run(&mut self.command(arguments))
+    }
+
+    /// Starts a command and does not wait for its end.
+    fn begin(&self, arguments: &[&str]) -> Child {
+        self.command(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the binary runs")
     }
 }
 
@@ -73,11 +88,23 @@ fn a_transaction_is_ordered_proven_and_survives_a_crash() {
         "--genesis={}/config/genesis.json",
         state["nodes"][1]["home"].as_str().unwrap()
     );
-    let proof = home
-        .squad(&["tx", "proof", id, &first, &genesis, "--format=json"])
-        .json();
-    assert_eq!(proof["height"], height);
-    assert_eq!(proof["verified"], true);
+    // One operator of four attests its own place only, which proves nothing.
+    let alone = ["tx", "proof", id, &first, &genesis, "--format=json"];
+    let error = home.squad(&alone).fails(14);
+    assert!(error.contains("stake 100 of 400"), "{error}");
+    let accepted: Vec<_> = alone.into_iter().chain(["--accept-unattested"]).collect();
+    let proof = home.squad(&accepted).json();
+    assert_eq!(
+        (&proof["height"], &proof["attested"]),
+        (&height.into(), &false.into())
+    );
+    let both: Vec<_> = alone.into_iter().chain([second.as_str()]).collect();
+    let proof = home.squad(&both).json();
+    assert_eq!(
+        (&proof["height"], &proof["attested"]),
+        (&height.into(), &true.into())
+    );
+    assert_eq!(proof["attested_stake"], 200);
     let shown = home
         .squad(&[
             "block",
@@ -149,6 +176,59 @@ fn a_transaction_is_ordered_proven_and_survives_a_crash() {
         .json();
     assert!(safety["state"].is_object(), "{safety}");
     net.localnet(&["down"]).ok();
+    assert!(!net.directory.exists());
+}
+
+/// Numbers of the processes that were started with an argument naming this directory.
+fn processes_of(directory: &Path) -> Vec<String> {
+    let name = directory.to_str().expect("printable");
+    let numbers = std::fs::read_dir("/proc").expect("/proc").flatten();
+    numbers
+        .filter_map(|entry| {
+            let arguments = std::fs::read(entry.path().join("cmdline")).ok()?;
+            let ours = String::from_utf8_lossy(&arguments).contains(name);
+            ours.then(|| entry.file_name().to_string_lossy().into_owned())
+        })
+        .collect()
+}
+
+#[test]
+fn commands_at_the_same_time_lose_no_process_and_down_leaves_none() {
+    let (net, _) = Localnet::up();
+    let nodes = ["0", "1", "2", "3"];
+    // Each operator is restarted twice, and two are hit by a crash meanwhile: some of these end with an
+    // error because another one took their process away. What counts is that none is forgotten.
+    let restarts = nodes.iter().chain(&nodes);
+    let mut commands: Vec<_> = restarts
+        .map(|node| net.begin(&["restart", node, "--timeout=20s"]))
+        .collect();
+    commands.extend(["1", "2"].map(|node| net.begin(&["kill", node])));
+    for command in &mut commands {
+        command.wait().unwrap();
+    }
+    let state: Value =
+        serde_json::from_slice(&std::fs::read(net.directory.join("localnet.json")).unwrap())
+            .expect("a whole description");
+    let noted: Vec<_> = state["nodes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|node| node["process"]["pid"].to_string())
+        .collect();
+    for process in processes_of(&net.directory) {
+        assert!(noted.contains(&process), "{process} is not in {noted:?}");
+    }
+
+    // A network that goes down takes along what is being started.
+    let mut commands: Vec<_> = nodes
+        .iter()
+        .map(|node| net.begin(&["restart", node, "--timeout=20s"]))
+        .collect();
+    net.localnet(&["down"]).ok();
+    for command in &mut commands {
+        command.wait().unwrap();
+    }
+    assert_eq!(processes_of(&net.directory), Vec::<String>::new());
     assert!(!net.directory.exists());
 }
 

@@ -10,13 +10,13 @@ use super::exit::{Code, Failure, Outcome};
 use super::output;
 use crate::config::parse_duration;
 use crate::localnet::{
-    AuditError, LaunchError, Launcher, NodeState, PlanError, State, StateError, follow, locked,
-    stop_all, table,
+    AuditError, Exclusive, LaunchError, Launcher, NodeState, PlanError, State, StateError, follow,
+    locked, stop_all, table,
 };
 use clap::{Args, Subcommand};
 use rustix::process::Signal;
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -151,13 +151,14 @@ fn node_of(state: &State, index: usize) -> Outcome<&NodeState> {
 }
 
 async fn down(global: &GlobalArgs, args: &DownArgs) -> Outcome {
-    let directory = args.directory.path()?;
-    let state = State::read(&directory)?;
+    let exclusive = Exclusive::acquire(&args.directory.path()?)?;
+    let state = exclusive.read()?;
     let running = state.running();
     let killed = stop_all(&running).await?;
     if !args.keep {
-        state.remove(&directory)?;
+        exclusive.remove(&state)?;
     }
+    drop(exclusive);
     let note = match killed {
         0 => String::new(),
         killed => format!(", {killed} of them killed"),
@@ -199,7 +200,8 @@ async fn status(global: &GlobalArgs, args: &DirectoryArgs) -> Outcome {
 }
 
 fn kill(global: &GlobalArgs, args: &NodeArgs) -> Outcome {
-    let state = State::read(&args.directory.path()?)?;
+    let exclusive = Exclusive::acquire(&args.directory.path()?)?;
+    let state = exclusive.read()?;
     let process = node_of(&state, args.node)?.running().ok_or_else(|| {
         Failure::new(
             Code::Other,
@@ -215,14 +217,16 @@ fn kill(global: &GlobalArgs, args: &NodeArgs) -> Outcome {
 }
 
 async fn restart(global: &GlobalArgs, args: RestartArgs) -> Outcome {
-    let directory = args.node.directory.path()?;
     let index = args.node.node;
-    let state = State::read(&directory)?;
-    if let Some(process) = node_of(&state, index)?.running() {
-        stop_all(&[process]).await?;
-    }
     let mut launcher = Launcher::new(args.set)?;
-    let state = start(&mut launcher, &directory, &[index])?;
+    let state = {
+        let exclusive = Exclusive::acquire(&args.node.directory.path()?)?;
+        if let Some(process) = node_of(&exclusive.read()?, index)?.running() {
+            stop_all(&[process]).await?;
+        }
+        start(&exclusive, &mut launcher, &[index])?
+        // Others may go on now: an operator may be waiting for one that they are to start.
+    };
     let node = node_of(&state, index)?;
     launcher.wait_ready(&[(index, node)], args.timeout).await?;
     output::print(
@@ -232,17 +236,16 @@ async fn restart(global: &GlobalArgs, args: RestartArgs) -> Outcome {
     )
 }
 
-/// Starts operators and notes their processes. The description is read again right before, because
-/// another command may have changed it.
-fn start(launcher: &mut Launcher, directory: &Path, nodes: &[usize]) -> Outcome<State> {
-    let mut state = State::read(directory)?;
+/// Starts operators and notes their processes.
+fn start(exclusive: &Exclusive, launcher: &mut Launcher, nodes: &[usize]) -> Outcome<State> {
+    let mut state = exclusive.read()?;
     for index in nodes {
         let process = launcher.start(*index, node_of(&state, *index)?)?;
         if let Some(node) = state.nodes.get_mut(*index) {
             node.process = Some(process);
         }
         // At once, so that no process is unknown should we end now.
-        state.write(directory)?;
+        exclusive.write(&state)?;
     }
     Ok(state)
 }

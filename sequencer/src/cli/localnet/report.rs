@@ -3,7 +3,7 @@
 use crate::cli::args::Format;
 use crate::cli::exit::{Code, Failure, Outcome};
 use crate::cli::output;
-use crate::localnet::{Audit, RunningLoad, State, WatchSummary};
+use crate::localnet::{Audit, RunningLoad, WatchSummary};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -38,15 +38,8 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// Prints it, deletes the data of a run without failure unless it is to be kept, and fails if
-    /// something was wrong.
-    pub(super) fn report(
-        self,
-        format: Format,
-        keep: bool,
-        directory: &Path,
-        state: &State,
-    ) -> Outcome {
+    /// Prints it, and fails if something was wrong; the data is kept then. Returns whether it is kept.
+    pub(super) fn report(self, format: Format, keep: bool, directory: &Path) -> Outcome<bool> {
         let failure = self.failure();
         let keep = keep || failure.is_some();
         let reports = self.watched.load.as_ref().map(|load| load.reports.clone());
@@ -64,10 +57,7 @@ impl Seen {
             "kept": keep,
         });
         output::print(format, &self.text(directory, reports, keep), &json)?;
-        if !keep {
-            state.remove(directory)?;
-        }
-        failure.map_or(Ok(()), Err)
+        failure.map_or(Ok(keep), Err)
     }
 
     fn failure(&self) -> Option<Failure> {

@@ -8,8 +8,8 @@ use crate::cli::exit::{Code, Failure, OrExit as _, Outcome};
 use crate::cli::output;
 use crate::config::parse_duration;
 use crate::localnet::{
-    Launcher, Load, RollupSpec, RunningLoad, SharedWatch, Spec, State, StateError, audit, create,
-    follow, locked, stop_all,
+    Exclusive, Launcher, Load, RollupSpec, RunningLoad, SharedWatch, Spec, State, StateError,
+    audit, create, follow, locked, stop_all,
 };
 use clap::Args;
 use squad_primitives::Stake;
@@ -78,25 +78,35 @@ pub(super) async fn run(global: &GlobalArgs, args: UpArgs) -> Outcome {
         Some(_) => Some(Load::find_program()?),
         None => None,
     };
-    let mut signals = Signals::new()?;
-    prepare(&args, &directory)?;
     let mut launcher = Launcher::new(args.set.clone())?;
     let mut screen = Screen::new(global.format);
-
-    let count = State::read(&directory)?.nodes.len();
+    // While another command has the directory, a signal simply ends us.
+    let exclusive = Exclusive::acquire_or_make(&directory)?;
+    let mut signals = Signals::new()?;
+    let count = match prepare(&args, &exclusive) {
+        Ok(count) => count,
+        Err(failure) => {
+            exclusive.remove_if_empty()?;
+            return Err(failure);
+        }
+    };
     screen.say(&format!(
         "starting {count} operators in {}",
         directory.display()
     ))?;
     let everyone: Vec<_> = (0..count).collect();
+    let spawned = start(&exclusive, &mut launcher, &everyone);
+    drop(exclusive);
     let started = tokio::select! {
-        started = start_all(&mut launcher, &directory, &everyone, args.timeout) => started,
+        started = all_ready(&mut launcher, spawned, args.timeout) => started,
         () = signals.any() => Err(Failure::new(Code::Other, "stopped before all operators took part")),
     };
     let state = match started {
         Ok(state) => state,
         Err(failure) => {
-            stop_all(&State::read(&directory)?.running()).await?;
+            if let Some(exclusive) = acquire_again(&directory)? {
+                stop_all(&exclusive.read()?.running()).await?;
+            }
             let kept = format!("the logs are in {}", directory.display());
             return Err(failure.context(kept));
         }
@@ -119,8 +129,9 @@ pub(super) async fn run(global: &GlobalArgs, args: UpArgs) -> Outcome {
     .await;
     // Whatever happened, nothing is left running. Operators may have been restarted meanwhile from
     // another terminal, and the description may be gone with a network that was stopped there.
-    let state = State::read(&directory).unwrap_or(state);
     screen.say("stopping")?;
+    let exclusive = acquire_again(&directory)?;
+    let state = State::read(&directory).unwrap_or(state);
     let killed = stop_all(&state.running()).await?;
     launcher.collect()?;
     let seen = Seen {
@@ -128,7 +139,11 @@ pub(super) async fn run(global: &GlobalArgs, args: UpArgs) -> Outcome {
         killed,
         elapsed: began.elapsed(),
     };
-    seen.report(global.format, args.keep, &directory, &state)
+    let kept = seen.report(global.format, args.keep, &directory)?;
+    match exclusive {
+        Some(exclusive) if !kept => Ok(exclusive.remove(&state)?),
+        _ => Ok(()),
+    }
 }
 
 /// Watches the network until a signal, the end of the load, or the end of the last operator; then
@@ -215,21 +230,22 @@ async fn watch_until_end(
     }
 }
 
-/// Refuses a directory that is in use, and makes the network unless the last one goes on.
-fn prepare(args: &UpArgs, directory: &Path) -> Outcome {
-    match State::read(directory) {
+/// Refuses a directory that is in use, and makes the network unless the last one goes on. Returns the
+/// number of operators.
+fn prepare(args: &UpArgs, exclusive: &Exclusive) -> Outcome<usize> {
+    match exclusive.read() {
         Ok(state) if !state.running().is_empty() => {
             return Err(Failure::new(
                 Code::InUse,
                 format!(
                     "{} operators are running in {}: stop them with `squad localnet down`",
                     state.running().len(),
-                    directory.display()
+                    exclusive.directory().display()
                 ),
             ));
         }
-        Ok(_) if args.keep => return Ok(()),
-        Ok(state) => state.remove(directory)?,
+        Ok(state) if args.keep => return Ok(state.nodes.len()),
+        Ok(state) => exclusive.clear(&state)?,
         Err(StateError::Missing(_)) => {}
         Err(error) => return Err(error.into()),
     }
@@ -237,23 +253,30 @@ fn prepare(args: &UpArgs, directory: &Path) -> Outcome {
         [] => vec![Stake(STAKE); args.nodes],
         stakes => stakes.iter().copied().map(Stake).collect(),
     };
-    create(&Spec {
-        directory: directory.to_owned(),
+    let spec = Spec {
         stakes,
         rollups: args.rollups.clone(),
         base_port: args.base_port,
         published: Vec::new(),
-    })?;
-    Ok(())
+    };
+    Ok(create(exclusive, &spec)?.nodes.len())
 }
 
-async fn start_all(
+/// Nothing if another command has deleted the network meanwhile.
+fn acquire_again(directory: &Path) -> Outcome<Option<Exclusive>> {
+    match Exclusive::acquire(directory) {
+        Ok(exclusive) => Ok(Some(exclusive)),
+        Err(StateError::Missing(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn all_ready(
     launcher: &mut Launcher,
-    directory: &Path,
-    nodes: &[usize],
+    spawned: Outcome<State>,
     timeout: Duration,
 ) -> Outcome<State> {
-    let state = start(launcher, directory, nodes)?;
+    let state = spawned?;
     let all: Vec<_> = state.nodes.iter().enumerate().collect();
     launcher.wait_ready(&all, timeout).await?;
     Ok(state)
