@@ -9,8 +9,9 @@ use squad_primitives::genesis::GENESIS_VERSION;
 /// Version of the program.
 pub(crate) const SHORT: &str = env!("CARGO_PKG_VERSION");
 
-/// Commit that the build was told of (`SQUAD_COMMIT`), if any.
-const COMMIT: Option<&str> = option_env!("SQUAD_COMMIT");
+/// Commit that the program was built from, with `-dirty` if its sources had been changed; the build script
+/// knows it.
+const COMMIT: Option<&str> = option_env!("SQUAD_BUILD_COMMIT");
 
 #[derive(Serialize)]
 struct Version {
@@ -33,7 +34,7 @@ pub(crate) fn run(global: &GlobalArgs) -> Outcome {
         version.version,
         version
             .commit
-            .unwrap_or("unknown (SQUAD_COMMIT was not set at build time)"),
+            .unwrap_or("unknown (built without repository and SQUAD_COMMIT)"),
         version.genesis_format,
         version.storage_format,
     );
