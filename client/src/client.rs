@@ -2,7 +2,7 @@
 
 use crate::follow::{Follow, Follower, Trust};
 use crate::status::{StatusStream, Watch};
-use crate::verify::inclusion::{InclusionError, VerifiedInclusion};
+use crate::verify::inclusion::{InclusionClaims, InclusionError, VerifiedInclusion};
 use crate::{Endpoint, EndpointError, Refusal, TrustedNetwork, v1};
 use squad_primitives::{Height, RollupId, TxId};
 use std::sync::Arc;
@@ -78,16 +78,28 @@ impl Client {
         endpoints: impl IntoIterator<Item = &'a str>,
         config: ClientConfig,
     ) -> Result<Self, ClientError> {
-        let endpoints: Arc<[Endpoint]> = endpoints
+        let endpoints: Vec<_> = endpoints
             .into_iter()
             .map(Endpoint::new)
             .collect::<Result<_, _>>()?;
+        Self::with_endpoints(trusted, endpoints, config)
+    }
+
+    /// The same for endpoints that were made before, as those with TLS ([`Endpoint::with_ca`]).
+    ///
+    /// # Errors
+    /// No endpoint.
+    pub fn with_endpoints(
+        trusted: TrustedNetwork,
+        endpoints: Vec<Endpoint>,
+        config: ClientConfig,
+    ) -> Result<Self, ClientError> {
         if endpoints.is_empty() {
             return Err(ClientError::NoEndpoint);
         }
         Ok(Self {
             trusted: Arc::new(trusted),
-            endpoints,
+            endpoints: endpoints.into(),
             config,
             preferred: Arc::new(AtomicUsize::new(0)),
         })
@@ -148,7 +160,7 @@ impl Client {
     /// # Errors
     /// No operator gives a proof, or what the last one gave does not hold.
     pub async fn prove_inclusion(&self, id: TxId) -> Result<VerifiedInclusion, ProofError> {
-        let mut more = Vec::new();
+        let mut claims = InclusionClaims::default();
         let mut last = None;
         for step in 0..self.endpoints.len() {
             let at = (self.preferred() + step) % self.endpoints.len();
@@ -165,12 +177,11 @@ impl Client {
                     continue;
                 }
             };
-            match self.trusted.verify_inclusion(&answer, id, &more) {
+            let claim = self.trusted.check_inclusion(&answer, id);
+            match claim.and_then(|claim| Ok(claims.add(claim)?)) {
                 Ok(inclusion) => return Ok(inclusion),
                 Err(error) => last = Some(ProofError::Untrue(error)),
             }
-            // Only those that hold are carried on, or one liar could spoil the others' proofs.
-            more.extend(self.trusted.sound_attestations(&answer));
         }
         Err(last.expect("there is at least one endpoint"))
     }

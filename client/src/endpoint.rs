@@ -1,12 +1,18 @@
 //! One HTTP/2 connection to one operator.
+//!
+//! `https` addresses need the certificates that may vouch for the server: an operator's own certificate,
+//! or its authority's. The system's list of authorities is not consulted, because operators are few and
+//! known, and hundreds of strangers could speak for them. What an operator says is checked against the
+//! genesis all the same; TLS protects submissions on the way, and who reads what.
 
+use crate::error::with_causes;
 use squad_proto::v1::{
     block_service_client::BlockServiceClient, operator_service_client::OperatorServiceClient,
     rollup_service_client::RollupServiceClient, sequencer_service_client::SequencerServiceClient,
 };
 use std::fmt;
 use std::time::Duration;
-use tonic::transport::{Channel, Uri};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Uri};
 
 /// Largest message taken from a server: its own limit is 4 MiB, its largest items about 2 MiB.
 const MESSAGE_BYTES_MAX: usize = 8 << 20;
@@ -15,6 +21,9 @@ const STREAM_WINDOW_BYTES: u32 = 8 << 20;
 /// The same for all streams of the connection together.
 const CONNECTION_WINDOW_BYTES: u32 = 32 << 20;
 
+/// First line of a certificate in PEM form.
+const PEM_CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
+
 /// A connection that is made when first used, and again when it broke.
 #[derive(Clone)]
 pub struct Endpoint {
@@ -22,22 +31,73 @@ pub struct Endpoint {
     channel: Channel,
 }
 
-/// An address that can't be an endpoint.
+/// Why an address can't be an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("endpoint: {0} is not a URI such as http://127.0.0.1:4110")]
-pub struct EndpointError(pub String);
+#[non_exhaustive]
+pub enum EndpointError {
+    /// Text without scheme or host.
+    #[error("endpoint: {0} is not a URI such as http://127.0.0.1:4110")]
+    NotAUri(String),
+    /// A scheme other than `http` and `https`.
+    #[error("endpoint: {0}: the scheme must be http or https")]
+    Scheme(String),
+    /// An `https` address without certificates that could vouch for it.
+    #[error("endpoint: {0}: https needs the certificates to trust (--tls-ca, Endpoint::with_ca)")]
+    NoCa(String),
+    /// The certificates can't be used.
+    #[error("endpoint: {uri}: certificates to trust: {reason}")]
+    Ca {
+        /// The address.
+        uri: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
 
 impl Endpoint {
-    /// Names an operator's gRPC address. Must be called inside a tokio runtime; connects later.
+    /// Names an operator's gRPC address, as `http://127.0.0.1:4110`. Must be called inside a tokio
+    /// runtime; connects later.
     ///
     /// # Errors
-    /// Text that is not a URI with scheme and host.
+    /// See [`EndpointError`]; `https` needs [`Endpoint::with_ca`].
     pub fn new(uri: &str) -> Result<Self, EndpointError> {
-        let parsed: Uri = uri.parse().map_err(|_| EndpointError(uri.into()))?;
-        if parsed.scheme().is_none() || parsed.host().is_none() {
-            return Err(EndpointError(uri.into()));
+        Self::with_ca(uri, None)
+    }
+
+    /// The same with certificates (PEM, one or more) that may vouch for the server of an `https` address.
+    /// The server's own must name the host, or address, of the URI. `http` addresses take no notice.
+    ///
+    /// # Errors
+    /// See [`EndpointError`].
+    pub fn with_ca(uri: &str, ca_pem: Option<&[u8]>) -> Result<Self, EndpointError> {
+        let parsed: Uri = uri
+            .parse()
+            .map_err(|_| EndpointError::NotAUri(uri.into()))?;
+        if parsed.host().is_none() {
+            return Err(EndpointError::NotAUri(uri.into()));
         }
-        let channel = Channel::builder(parsed.clone())
+        let mut builder = Channel::builder(parsed.clone());
+        builder = match (parsed.scheme_str(), ca_pem) {
+            (None, _) => return Err(EndpointError::NotAUri(uri.into())),
+            (Some("http"), _) => builder,
+            (Some("https"), None) => return Err(EndpointError::NoCa(uri.into())),
+            (Some("https"), Some(pem)) => {
+                // Otherwise nothing would be trusted, without a word.
+                if !String::from_utf8_lossy(pem).contains(PEM_CERTIFICATE) {
+                    return Err(EndpointError::Ca {
+                        uri: uri.into(),
+                        reason: "no PEM certificate".into(),
+                    });
+                }
+                let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem));
+                builder.tls_config(tls).map_err(|error| EndpointError::Ca {
+                    uri: uri.into(),
+                    reason: with_causes(&error),
+                })?
+            }
+            (Some(_), _) => return Err(EndpointError::Scheme(uri.into())),
+        };
+        let channel = builder
             .connect_timeout(Duration::from_secs(5))
             .tcp_nodelay(true)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)

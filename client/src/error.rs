@@ -1,6 +1,7 @@
 //! What an operator's refusal means: status code, stable reason, and how long to wait.
 
 use squad_proto::v1;
+use std::error::Error;
 use std::time::Duration;
 use tonic::Code;
 use tonic_types::StatusExt;
@@ -73,6 +74,17 @@ impl Refusal {
     }
 }
 
+/// An error with its causes: transport errors tell what happened in their source only.
+pub(crate) fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}
+
 impl From<tonic::Status> for Refusal {
     fn from(status: tonic::Status) -> Self {
         let delay = status
@@ -83,7 +95,10 @@ impl From<tonic::Status> for Refusal {
             reason: status
                 .get_details_error_info()
                 .map_or_else(String::new, |info| info.reason),
-            message: status.message().to_owned(),
+            // Servers send a message; what has a source happened here, before any server spoke.
+            message: status
+                .source()
+                .map_or_else(|| status.message().to_owned(), with_causes),
             retry_after: delay.map(|delay| delay.min(RETRY_AFTER_MAX)),
         }
     }

@@ -88,17 +88,37 @@ impl Attestations {
         }
     }
 
+    /// Counts the signers of the same result that were collected elsewhere; those of another one don't
+    /// count.
+    pub fn merge(&mut self, other: &Self) {
+        if self.network == other.network && self.result == other.result {
+            self.signers.extend(&other.signers);
+        }
+    }
+
+    /// Stake of the signers.
+    #[must_use]
+    pub fn stake(&self) -> Stake {
+        self.committee.stake_of(&self.signers)
+    }
+
+    /// Stake of the committee.
+    #[must_use]
+    pub fn total(&self) -> Stake {
+        self.committee.total()
+    }
+
     /// Whether one of the signers must be honest.
     ///
     /// # Errors
     /// [`AttestationError::NotEnough`].
     pub fn check(&self) -> Result<(), AttestationError> {
-        let found = self.committee.stake_of(&self.signers);
+        let found = self.stake();
         match self.committee.is_one_honest(found) {
             true => Ok(()),
             false => Err(AttestationError::NotEnough {
                 found,
-                total: self.committee.total(),
+                total: self.total(),
             }),
         }
     }

@@ -60,7 +60,7 @@ impl TrustedNetwork {
         tx_id: TxId,
     ) -> Result<VerifiedInclusion, FileError> {
         let answer = v1::GetInclusionProofResponse::decode(bytes)?;
-        Ok(self.verify_inclusion(&answer, tx_id, &[])?)
+        Ok(self.verify_inclusion(&answer, tx_id)?)
     }
 
     /// Checks a saved `Receipt`.

@@ -6,9 +6,7 @@ use super::receipt::digest;
 use crate::{TrustedNetwork, v1};
 use squad_primitives::certificate::{CommitProof, CommitProofError};
 use squad_primitives::order::{LeafProof, OrderResult};
-use squad_primitives::{
-    BatchHeader, Block, Digest, Height, OperatorId, RollupId, Signature, TxId, merkle::Path,
-};
+use squad_primitives::{BatchHeader, Block, Digest, Height, RollupId, TxId, merkle::Path};
 use squad_proto::convert::ConvertError;
 
 /// A transaction's place, proven.
@@ -64,6 +62,74 @@ pub enum InclusionError {
     NotInList,
 }
 
+/// A transaction's place as an operator shows it. The block is final and holds the transaction; the place
+/// inside the block is as good as the operators that attest it.
+#[derive(Clone, Debug)]
+pub struct InclusionClaim {
+    place: VerifiedInclusion,
+    attestations: Attestations,
+}
+
+impl InclusionClaim {
+    /// Who attests the result that the place is part of.
+    #[must_use]
+    pub const fn attestations(&self) -> &Attestations {
+        &self.attestations
+    }
+
+    /// The place, if one of those who attest it must be honest.
+    ///
+    /// # Errors
+    /// [`AttestationError::NotEnough`].
+    pub fn check(&self) -> Result<VerifiedInclusion, AttestationError> {
+        self.attestations.check().map(|()| self.place)
+    }
+
+    /// The place on the word of those who attest it, however few they are: for those who run such an
+    /// operator themselves.
+    #[must_use]
+    pub fn trusted(self) -> VerifiedInclusion {
+        self.place
+    }
+}
+
+/// Claims of several operators about one transaction, until enough stake stands behind one of them.
+/// Operators that show different results don't count together, so a liar can't spoil what others show.
+#[derive(Clone, Debug, Default)]
+pub struct InclusionClaims(Vec<InclusionClaim>);
+
+impl InclusionClaims {
+    /// Adds what one operator showed about the transaction.
+    ///
+    /// # Errors
+    /// [`AttestationError::NotEnough`] with the stake that stands behind this result by now.
+    pub fn add(&mut self, claim: InclusionClaim) -> Result<VerifiedInclusion, AttestationError> {
+        // Which list holds the transaction, and where, follows from the result: see `check_inclusion`.
+        let same = |known: &&mut InclusionClaim| {
+            known.place == claim.place && known.attestations.result() == claim.attestations.result()
+        };
+        match self.0.iter_mut().find(same) {
+            Some(known) => {
+                known.attestations.merge(&claim.attestations);
+                known.check()
+            }
+            None => {
+                let checked = claim.check();
+                self.0.push(claim);
+                checked
+            }
+        }
+    }
+
+    /// The claim with the most stake behind it.
+    #[must_use]
+    pub fn into_best(self) -> Option<InclusionClaim> {
+        self.0
+            .into_iter()
+            .max_by_key(|claim| claim.attestations.stake())
+    }
+}
+
 impl TrustedNetwork {
     /// Checks that a transaction is in a final block, from the commit certificate alone. Returns the
     /// block.
@@ -100,27 +166,8 @@ impl TrustedNetwork {
         Ok(block)
     }
 
-    /// The attestations in an answer that are really signed by operators.
-    pub(crate) fn sound_attestations(
-        &self,
-        answer: &v1::GetInclusionProofResponse,
-    ) -> Vec<v1::Attestation> {
-        let Some(order) = &answer.order else {
-            return Vec::new();
-        };
-        let Ok(result) = part::<_, OrderResult>("result", &order.result) else {
-            return Vec::new();
-        };
-        let sound = |attestation: &&v1::Attestation| {
-            let mut alone = Attestations::new(self, result);
-            let parsed = <(OperatorId, Signature)>::try_from(*attestation);
-            parsed.is_ok_and(|(operator, signature)| alone.add(operator, &signature).is_ok())
-        };
-        order.attestations.iter().filter(sound).cloned().collect()
-    }
-
-    /// Checks a transaction's place: the answer of `GetInclusionProof`. Attestations of other operators
-    /// (from their answers to the same question) may be added in `more`.
+    /// Checks a transaction's place: the answer of `GetInclusionProof`, which must hold attestations
+    /// enough. An operator attests for itself only, so one answer seldom does: see [`InclusionClaims`].
     ///
     /// # Errors
     /// See [`InclusionError`].
@@ -128,8 +175,19 @@ impl TrustedNetwork {
         &self,
         answer: &v1::GetInclusionProofResponse,
         tx_id: TxId,
-        more: &[v1::Attestation],
     ) -> Result<VerifiedInclusion, InclusionError> {
+        Ok(self.check_inclusion(answer, tx_id)?.check()?)
+    }
+
+    /// Checks everything in an answer of `GetInclusionProof` except that its attestations are enough.
+    ///
+    /// # Errors
+    /// See [`InclusionError`].
+    pub fn check_inclusion(
+        &self,
+        answer: &v1::GetInclusionProofResponse,
+        tx_id: TxId,
+    ) -> Result<InclusionClaim, InclusionError> {
         if digest("tx_id", &answer.tx_id)? != tx_id {
             return Err(InclusionError::OtherTransaction);
         }
@@ -142,15 +200,17 @@ impl TrustedNetwork {
         let block = self.verify_availability(availability, tx_id)?;
         let order = answer.order.as_ref().ok_or_else(|| missing("order"))?;
         let result: OrderResult = part("result", &order.result)?;
-        if result.block != block.hash(&self.id()) || result.height != block.height {
+        if result.block != block.hash(&self.id())
+            || result.height != block.height
+            || result.epoch != block.at.epoch
+        {
             return Err(InclusionError::OtherBlock);
         }
         let mut attestations = Attestations::new(self, result);
-        for attestation in order.attestations.iter().chain(more) {
+        for attestation in &order.attestations {
             let (operator, signature) = attestation.try_into()?;
             attestations.add(operator, &signature)?;
         }
-        attestations.check()?;
         let leaf: LeafProof = part("leaf", &order.leaf)?;
         let leaf_digest = leaf.leaf.digest(&self.id());
         if leaf.path.root(&leaf_digest) != Some(result.order_root)
@@ -164,13 +224,16 @@ impl TrustedNetwork {
         {
             return Err(InclusionError::NotInList);
         }
-        Ok(VerifiedInclusion {
-            tx_id,
-            height: result.height,
-            block: result.block,
-            rollup: leaf.leaf.rollup,
-            number: leaf.leaf.number,
-            position: position.index,
+        Ok(InclusionClaim {
+            place: VerifiedInclusion {
+                tx_id,
+                height: result.height,
+                block: result.block,
+                rollup: leaf.leaf.rollup,
+                number: leaf.leaf.number,
+                position: position.index,
+            },
+            attestations,
         })
     }
 }

@@ -35,6 +35,8 @@ pub(crate) struct Faults {
     pub(crate) lose_answers: usize,
     /// Take submissions for another transaction's id.
     pub(crate) answer_wrong: bool,
+    /// Prove inclusion in a result that is false, with an attestation of it.
+    pub(crate) attest_falsely: bool,
 }
 
 /// What an operator saw.
@@ -474,12 +476,13 @@ impl BlockService for Operator {
         let id = Digest::try_from(&id[..]).unwrap();
         let mut proof = self.world.lock().unwrap().inclusion(id);
         let order = proof.order.as_mut().unwrap();
-        let result = squad_primitives::order::OrderResult::try_from(order.result.as_ref().unwrap());
-        let own = self
-            .world
-            .lock()
-            .unwrap()
-            .attestation(&result.unwrap(), self.index);
+        let mut result =
+            squad_primitives::order::OrderResult::try_from(order.result.as_ref().unwrap()).unwrap();
+        if self.faults.lock().unwrap().attest_falsely {
+            result.tx_count += 1;
+            order.result = Some((&result).into());
+        }
+        let own = self.world.lock().unwrap().attestation(&result, self.index);
         order.attestations = vec![own];
         Ok(Response::new(proof))
     }

@@ -143,3 +143,12 @@ async fn an_inclusion_proof_needs_a_second_operator() {
     let inclusion = client.prove_inclusion(id).await.unwrap();
     assert_eq!((inclusion.tx_id, inclusion.position), (id, 1));
 }
+
+#[tokio::test]
+async fn an_operator_that_attests_a_false_result_does_not_spoil_the_proof_of_the_others() {
+    let network = Network::start(World::with_blocks(4)).await;
+    network.faults(0).attest_falsely = true;
+    let client = network.client();
+    let id = network.world.lock().unwrap().id_at(4, 7, 1);
+    assert_eq!(client.prove_inclusion(id).await.unwrap().position, 1);
+}

@@ -351,13 +351,13 @@ fn forged_inclusion_proofs() {
     let trusted = world.trusted();
     let (id, other) = (world.id_at(4, 7, 1), world.id_at(8, 7, 0));
     let honest = world.inclusion(id);
-    let verified = trusted.verify_inclusion(&honest, id, &[]).unwrap();
+    let verified = trusted.verify_inclusion(&honest, id).unwrap();
     assert_eq!((verified.height, verified.position), (Height(4), 1));
 
     let check = |change: &dyn Fn(&mut v1::GetInclusionProofResponse)| {
         let mut forged = honest.clone();
         change(&mut forged);
-        trusted.verify_inclusion(&forged, id, &[]).unwrap_err()
+        trusted.verify_inclusion(&forged, id).unwrap_err()
     };
     let elsewhere = world.inclusion(other);
     fn availability(p: &mut v1::GetInclusionProofResponse) -> &mut v1::AvailabilityProof {

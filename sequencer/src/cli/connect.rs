@@ -6,6 +6,7 @@ use clap::Args;
 use squad_client::{Endpoint, Refusal, v1};
 use squad_primitives::NetworkId;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Longest wait for one answer, besides what a command itself asks the node to wait.
@@ -22,34 +23,89 @@ pub(crate) struct EndpointArgs {
         value_name = "URI"
     )]
     endpoint: Option<String>,
+    #[command(flatten)]
+    tls: TlsArgs,
+}
+
+/// Which nodes to ask.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct EndpointsArgs {
+    /// gRPC address of a node, as http://127.0.0.1:4110; may be repeated, to ask several [default: grpc.listen of the home's configuration]
+    #[arg(
+        long = "endpoint",
+        env = "SQUAD_ENDPOINT",
+        hide_env_values = true,
+        value_delimiter = ',',
+        value_name = "URI"
+    )]
+    endpoints: Vec<String>,
+    #[command(flatten)]
+    tls: TlsArgs,
+}
+
+/// Whom to believe that it is the server.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct TlsArgs {
+    /// PEM file with the certificates to trust at https addresses: the server's own, or its authority's
+    #[arg(
+        long,
+        env = "SQUAD_TLS_CA",
+        hide_env_values = true,
+        value_name = "FILE"
+    )]
+    tls_ca: Option<PathBuf>,
+}
+
+impl TlsArgs {
+    fn connect(&self, uri: &str) -> Outcome<Endpoint> {
+        let read = |path: &PathBuf| {
+            std::fs::read(path)
+                .or_exit(Code::Usage)
+                .map_err(|failure| failure.context(format!("--tls-ca {}", path.display())))
+        };
+        let ca = self.tls_ca.as_ref().map(read).transpose()?;
+        Endpoint::with_ca(uri, ca.as_deref()).or_exit(Code::Usage)
+    }
+}
+
+/// The address of the home's own node.
+fn own_uri(global: &GlobalArgs) -> Outcome<String> {
+    let loaded = ConfigArgs::default().load(global, &global.home()?)?;
+    let scheme = match loaded.config.grpc.tls_cert {
+        Some(_) => "https",
+        None => "http",
+    };
+    Ok(format!(
+        "{scheme}://{}",
+        reachable(loaded.config.grpc.listen)
+    ))
 }
 
 impl EndpointArgs {
-    /// The endpoint's address.
-    ///
-    /// # Errors
-    /// An invalid configuration.
-    pub(crate) fn uri(&self, global: &GlobalArgs) -> Outcome<String> {
-        if let Some(uri) = &self.endpoint {
-            return Ok(uri.clone());
-        }
-        let loaded = ConfigArgs::default().load(global, &global.home()?)?;
-        let scheme = match loaded.config.grpc.tls_cert {
-            Some(_) => "https",
-            None => "http",
-        };
-        Ok(format!(
-            "{scheme}://{}",
-            reachable(loaded.config.grpc.listen)
-        ))
-    }
-
     /// The endpoint. Must be called inside a runtime.
     ///
     /// # Errors
     /// An invalid configuration or address.
     pub(crate) fn connect(&self, global: &GlobalArgs) -> Outcome<Endpoint> {
-        Endpoint::new(&self.uri(global)?).or_exit(Code::Usage)
+        let uri = match &self.endpoint {
+            Some(uri) => uri.clone(),
+            None => own_uri(global)?,
+        };
+        self.tls.connect(&uri)
+    }
+}
+
+impl EndpointsArgs {
+    /// The endpoints, at least one. Must be called inside a runtime.
+    ///
+    /// # Errors
+    /// An invalid configuration or address.
+    pub(crate) fn connect(&self, global: &GlobalArgs) -> Outcome<Vec<Endpoint>> {
+        if self.endpoints.is_empty() {
+            return Ok(vec![self.tls.connect(&own_uri(global)?)?]);
+        }
+        let connect = |uri: &String| self.tls.connect(uri);
+        self.endpoints.iter().map(connect).collect()
     }
 }
 

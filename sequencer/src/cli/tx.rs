@@ -1,9 +1,10 @@
 //! `squad tx`
 
 use super::args::{GlobalArgs, read_genesis};
-use super::connect::{self, ANSWER_TIMEOUT, EndpointArgs};
+use super::connect::{self, ANSWER_TIMEOUT, EndpointArgs, EndpointsArgs};
 use super::exit::{Code, Failure, OrExit as _, Outcome};
 use super::output;
+use super::proof;
 use crate::config::parse_duration;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
@@ -23,7 +24,7 @@ pub(crate) enum TxCommand {
     Submit(SubmitArgs),
     /// Show what the node knows about a transaction
     Status(IdArgs),
-    /// Fetch the proof that a transaction is ordered, and where, and check it against the genesis
+    /// Prove that a transaction is ordered, and where; the proof is checked against the genesis
     Proof(ProofArgs),
 }
 
@@ -73,10 +74,15 @@ pub(crate) enum WaitFor {
 #[derive(Debug, Args)]
 pub(crate) struct ProofArgs {
     #[command(flatten)]
-    transaction: IdArgs,
+    endpoints: EndpointsArgs,
+    /// Transaction id
+    id: TxId,
     /// Genesis of the network [default: config/genesis.json in the home directory]
     #[arg(long, value_name = "FILE")]
     genesis: Option<PathBuf>,
+    /// Accept a place that operators of a third of the stake or less attest
+    #[arg(long)]
+    accept_unattested: bool,
 }
 
 /// `squad tx status`
@@ -94,7 +100,7 @@ pub(crate) fn run(global: &GlobalArgs, command: TxCommand) -> Outcome {
         match command {
             TxCommand::Submit(args) => submit(global, args).await,
             TxCommand::Status(args) => status(global, args).await,
-            TxCommand::Proof(args) => proof(global, args).await,
+            TxCommand::Proof(args) => prove(global, args).await,
         }
     })
 }
@@ -216,26 +222,35 @@ fn print_status(global: &GlobalArgs, status: &v1::TransactionStatus) -> Outcome 
     }
 }
 
-async fn proof(global: &GlobalArgs, args: ProofArgs) -> Outcome {
+async fn prove(global: &GlobalArgs, args: ProofArgs) -> Outcome {
     let genesis_file = match args.genesis {
         Some(path) => path,
         None => global.home()?.genesis_file(),
     };
     let genesis = read_genesis(&genesis_file)?;
-    let id = args.transaction.id;
-    let endpoint = args.transaction.endpoint.connect(global)?;
-    let proven = super::proof::fetch(global, &endpoint, &genesis, id).await?;
+    let id = args.id;
+    let endpoints = args.endpoints.connect(global)?;
+    let proven = proof::fetch(global, &endpoints, &genesis, id, args.accept_unattested).await?;
+    let place = proven.place;
+    let verdict = match proven.enough {
+        true => "more than a third",
+        false => "not more than a third; accepted as asked",
+    };
     let text = format!(
-        "transaction {id}\nblock       {}, position {} of rollup {}\nverified    {}\n",
-        proven.height, proven.position, proven.rollup, proven.checked
+        "transaction {id}\nblock       {}, position {} of rollup {}\n\
+         final       by the commit certificate; the block holds the transaction\n\
+         place       attested by stake {} of {}: {verdict}\n",
+        place.height, place.position, place.rollup, proven.attested, proven.total,
     );
     let json = json!({
         "tx_id": id,
-        "height": proven.height,
-        "rollup_id": proven.rollup,
-        "position": proven.position,
-        "verified": true,
-        "checked": proven.checked,
+        "height": place.height,
+        "rollup_id": place.rollup,
+        "rollup_block_number": place.number,
+        "position": place.position,
+        "attested_stake": proven.attested,
+        "total_stake": proven.total,
+        "attested": proven.enough,
     });
     output::print(global.format, &text, &json)
 }

@@ -45,6 +45,8 @@ use tonic_health::server::HealthReporter;
 const STREAMS_PER_CONNECTION: u32 = 256;
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest handshake: a connection that does not finish it must not keep its place.
+const TLS_TIMEOUT: Duration = Duration::from_secs(5);
 /// What a client may send before it is read, per stream and per connection. With 1,024 connections
 /// that is at most 1 GiB, if all of them send and none is read.
 const STREAM_WINDOW_BYTES: u32 = 512 << 10;
@@ -87,7 +89,9 @@ pub(super) fn server(config: &GrpcSection) -> Result<Server, ApiError> {
             let cert = read("grpc.tls_cert", cert)?;
             let key = read("grpc.tls_key", key)?;
             let identity = Identity::from_pem(cert, key);
-            let tls = ServerTlsConfig::new().identity(identity);
+            let tls = ServerTlsConfig::new()
+                .identity(identity)
+                .timeout(TLS_TIMEOUT);
             server.tls_config(tls).map_err(ApiError::Tls)
         }
         _ => Err(ApiError::TlsHalf),
