@@ -221,13 +221,16 @@ impl Lanes {
             .any(|key| self.verify_proof(tip.lane, &key))
     }
 
-    /// Whether a certified tip above `cut` waits to be ordered.
+    /// Whether a certified tip above `cut` waits to be ordered. Only a proof that a cut of this epoch may
+    /// use counts: for another one leaders would propose in vain.
     #[must_use]
     pub fn has_work(&self, cut: &Cut) -> bool {
+        let epoch = self.committees.epoch();
         self.lanes.values().any(|lane| {
             let below = Self::tip_in(cut, lane.owner);
             lane.proofs
                 .range((below.seq.next(), Digest::ZERO)..)
+                .filter(|(_, proof)| self.is_legal_epoch(lane.owner, proof.poa.epoch, epoch))
                 .any(|(key, _)| lane.descends(&lane.tip_of(key), &below))
         })
     }

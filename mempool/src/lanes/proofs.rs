@@ -119,12 +119,14 @@ impl Lanes {
         }
     }
 
-    /// Whether no verified proof waits to be committed in any lane.
+    /// Whether no verified proof that a cut may use waits to be committed in any lane.
     fn is_idle(&self) -> bool {
-        !self
-            .lanes
-            .values()
-            .any(|lane| lane.proofs.values().any(|proof| proof.verified))
+        let epoch = self.committees.epoch();
+        !self.lanes.values().any(|lane| {
+            lane.proofs.values().any(|proof| {
+                proof.verified && self.is_legal_epoch(lane.owner, proof.poa.epoch, epoch)
+            })
+        })
     }
 
     pub(super) fn is_valid(&self, poa: &Poa) -> bool {

@@ -201,6 +201,26 @@ fn the_lane_of_an_operator_that_left_advances_by_proofs_of_its_last_epoch_only()
     );
 }
 
+/// Acknowledgements of the new epoch prove that a batch is available, but nothing makes it legal: to
+/// count it as work would make every leader propose an empty block, each as soon as it may.
+#[test]
+fn a_proof_that_no_cut_may_use_is_no_work() {
+    let mut alone = four(1 << 20);
+    let headers = chain(3, 2, 100);
+    alone.receive(0, 3, headers[0]);
+    alone.receive(0, 3, headers[1]);
+    let next = committee(1, &[1, 1, 1]);
+    alone.step(1, LaneInput::EpochReady(next.clone()));
+    assert!(alone.lanes.has_work(&Cut::default()), "of the epoch before");
+    let parent = Cut::new(vec![tip(&headers[1])]);
+    let late = batch_in(Epoch(0), 3, Some(tip(&headers[1])), 7, 100);
+    alone.offer(2, 3, late);
+    let proof = poa(&next, tip(&late), &[1, 2]);
+    alone.message(3, 1, LaneMessage::Poa(Box::new(proof)));
+    assert_eq!(alone.lanes.propose_cut(&parent, Epoch(1)), parent);
+    assert!(!alone.lanes.has_work(&parent));
+}
+
 #[test]
 fn the_batches_of_a_block_become_ready_in_order_when_all_are_durable() {
     let mut alone = Alone::new(0, &[1; 4]);
