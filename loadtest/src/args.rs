@@ -40,6 +40,19 @@ pub struct NetworkArgs {
     /// gRPC addresses of the operators, separated by commas.
     #[arg(long, value_delimiter = ',', required = true)]
     pub endpoints: Vec<String>,
+    /// PEM file with the certificates to trust at https addresses: the servers' own, or their authority's.
+    #[arg(long, value_name = "FILE")]
+    pub tls_ca: Option<PathBuf>,
+}
+
+impl NetworkArgs {
+    /// Content of the file with the certificates to trust.
+    ///
+    /// # Errors
+    /// It can't be read.
+    pub fn read_tls_ca(&self) -> std::io::Result<Option<Vec<u8>>> {
+        self.tls_ca.as_deref().map(std::fs::read).transpose()
+    }
 }
 
 /// What is sent.

@@ -71,6 +71,7 @@ async fn execute(
     }
     let plan = Plan {
         endpoints: network.endpoints.clone(),
+        tls_ca: network.read_tls_ca().context("--tls-ca")?,
         network: genesis.as_ref().map(Genesis::network_id),
         connections: measure.connections,
         window: measure.window,
@@ -288,11 +289,12 @@ pub(crate) async fn audit(args: &AuditArgs) -> anyhow::Result<u8> {
         .as_ref()
         .map(TrustedNetwork::from_genesis)
         .transpose()?;
+    let ca = args.network.read_tls_ca().context("--tls-ca")?;
     let endpoints: Vec<Endpoint> = args
         .network
         .endpoints
         .iter()
-        .map(|uri| Endpoint::new(uri))
+        .map(|uri| Endpoint::with_ca(uri, ca.as_deref()))
         .collect::<Result<_, _>>()?;
     let (first, expected) = (file.first_height, &file.expected);
     let report: AuditReport = audit::audit(&endpoints, first, expected, trusted.as_ref()).await?;

@@ -28,6 +28,8 @@ const DRAIN_CHECK: Duration = Duration::from_millis(50);
 pub struct Plan {
     /// gRPC addresses of the operators.
     pub endpoints: Vec<String>,
+    /// PEM certificates to trust at `https` addresses.
+    pub tls_ca: Option<Vec<u8>>,
     /// Network that they must belong to, if known beforehand.
     pub network: Option<NetworkId>,
     /// Connections to each operator.
@@ -48,6 +50,13 @@ pub struct Plan {
     pub pids: Vec<u32>,
     /// Whether to show progress.
     pub progress: bool,
+}
+
+impl Plan {
+    /// A connection of its own to an operator.
+    fn endpoint(&self, uri: &str) -> Result<Endpoint, EndpointError> {
+        Endpoint::with_ca(uri, self.tls_ca.as_deref())
+    }
 }
 
 /// Why a run could not take place.
@@ -117,7 +126,7 @@ pub async fn run(plan: &Plan) -> Result<Session, RunError> {
     let endpoints: Arc<[Endpoint]> = plan
         .endpoints
         .iter()
-        .map(|uri| Endpoint::new(uri))
+        .map(|uri| plan.endpoint(uri))
         .collect::<Result<_, _>>()?;
     let (network, head) = check_network(&endpoints, plan.network).await?;
     let mut live = Live {
@@ -217,7 +226,7 @@ impl Live {
             for uri in &plan.endpoints {
                 let connection = Arc::new(Connection::default());
                 let (tell, opened) = oneshot::channel();
-                let endpoint = Endpoint::new(uri)?;
+                let endpoint = plan.endpoint(uri)?;
                 let (tracker, clock) = (self.tracker.clone(), self.clock.clone());
                 let reader = connection.clone();
                 self.readers.spawn(async move {

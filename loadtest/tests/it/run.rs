@@ -23,6 +23,7 @@ fn plan(network: &Network, workload: Workload, copies: usize) -> Plan {
     schedule.truncate(COUNT);
     Plan {
         endpoints: network.addresses.clone(),
+        tls_ca: None,
         network: None,
         connections: 2,
         window: 1_024,
