@@ -12,3 +12,4 @@ pub mod home;
 pub mod keys;
 pub mod localnet;
 pub mod node;
+mod version;

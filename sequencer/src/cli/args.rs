@@ -138,7 +138,7 @@ struct NodeArgs {
     /// What the node does [setting: node.role]
     #[arg(long, value_enum)]
     role: Option<Role>,
-    /// Name in logs, metrics and the status call [setting: node.name]
+    /// Name in the log and in the metric squad_node_info [setting: node.name]
     #[arg(long)]
     name: Option<String>,
 }

@@ -2,11 +2,13 @@
 //! of that.
 
 use super::args::{ConfigArgs, GlobalArgs, read_genesis};
-use super::exit::{Code, Failure, OrExit as _, Outcome};
+use super::exit::{Code, Failure, OrExit as _, Outcome, problems};
 use super::output;
+use crate::config::Config;
 use crate::home::Home;
+use crate::node;
 use crate::node::record::OrderedBlock;
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde_json::json;
 use squad_consensus::{Cast, SafetyRecord, SafetyState};
 use squad_mempool::LaneRecord;
@@ -20,7 +22,7 @@ use std::sync::Arc;
 /// Entries read at a time, so that memory stays flat.
 const PAGE: usize = 256;
 
-/// Inspect the data of a stopped node
+/// Inspect and prune the data of a stopped node
 #[derive(Debug, Subcommand)]
 pub(crate) enum DbCommand {
     /// Show heights and sizes
@@ -29,9 +31,19 @@ pub(crate) enum DbCommand {
     Check,
     /// Show what this operator signed last
     Safety,
+    /// Delete old blocks and their batches, as a running node does by storage.keep_blocks
+    Prune(PruneArgs),
 }
 
-/// Commands only read; a failed writer still must not go unseen.
+/// `squad db prune`
+#[derive(Clone, Debug, Args)]
+pub(crate) struct PruneArgs {
+    /// Blocks to keep; at least twice expiry_max_blocks of the genesis [default: storage.keep_blocks]
+    #[arg(long, value_name = "BLOCKS")]
+    keep_blocks: Option<u64>,
+}
+
+/// The other commands only read; a failed writer still must not go unseen.
 #[derive(Debug)]
 struct Report;
 
@@ -50,36 +62,78 @@ struct Opened {
 
 /// Runs a verb.
 pub(crate) fn run(global: &GlobalArgs, command: &DbCommand) -> Outcome {
-    let home = global.home()?;
-    let opened = open(global, &home)?;
+    let stopped = Stopped::find(global)?;
     match command {
-        DbCommand::Stats => stats(global, &opened),
-        DbCommand::Check => check(global, &opened),
-        DbCommand::Safety => safety(global, &opened),
+        DbCommand::Prune(args) => prune(global, &stopped, args),
+        DbCommand::Stats => stats(global, &stopped.open()?),
+        DbCommand::Check => check(global, &stopped.open()?),
+        DbCommand::Safety => safety(global, &stopped.open()?),
     }
 }
 
-fn open(global: &GlobalArgs, home: &Home) -> Outcome<Opened> {
-    let loaded = ConfigArgs::default().load(global, home)?;
-    let genesis = read_genesis(&home.genesis_file())?;
-    global.check_network(&genesis.network_id())?;
-    let directory = home.resolve(&loaded.config.storage.path);
-    if !directory.join("FORMAT").exists() {
+/// The home of a node that is not running, locked.
+struct Stopped {
+    home: Home,
+    config: Config,
+    genesis: Genesis,
+    lock: Lock,
+}
+
+impl Stopped {
+    fn find(global: &GlobalArgs) -> Outcome<Self> {
+        let home = global.home()?;
+        let config = ConfigArgs::default().load(global, &home)?.config;
+        let genesis = read_genesis(&home.genesis_file())?;
+        global.check_network(&genesis.network_id())?;
+        let directory = home.resolve(&config.storage.path);
+        if !directory.join("FORMAT").exists() {
+            return Err(Failure::new(
+                Code::Storage,
+                format!("{} holds no data of a node", directory.display()),
+            ));
+        }
+        Ok(Self {
+            lock: Lock::acquire(home.root())?,
+            home,
+            config,
+            genesis,
+        })
+    }
+
+    fn open(self) -> Outcome<Opened> {
+        let directory = self.home.resolve(&self.config.storage.path);
+        let config = DiskConfig {
+            cache_bytes: self.config.storage.cache,
+            ..DiskConfig::default()
+        };
+        Ok(Opened {
+            store: DiskStore::open(&directory, &config, Arc::new(Report))?,
+            genesis: self.genesis,
+            _home: self.lock,
+        })
+    }
+}
+
+fn prune(global: &GlobalArgs, stopped: &Stopped, args: &PruneArgs) -> Outcome {
+    let mut config = stopped.config.clone();
+    if let Some(keep) = args.keep_blocks {
+        config.storage.keep_blocks = keep;
+    }
+    if config.storage.keep_blocks == 0 {
         return Err(Failure::new(
-            Code::Storage,
-            format!("{} holds no data of a node", directory.display()),
+            Code::Usage,
+            "storage.keep_blocks is 0, which keeps all: say how many with --keep-blocks",
         ));
     }
-    let lock = Lock::acquire(home.root())?;
-    let config = DiskConfig {
-        cache_bytes: loaded.config.storage.cache,
-        ..DiskConfig::default()
-    };
-    Ok(Opened {
-        store: DiskStore::open(&directory, &config, Arc::new(Report))?,
-        genesis,
-        _home: lock,
-    })
+    config
+        .validate(Some(&stopped.genesis))
+        .map_err(|list| problems("configuration", &list))?;
+    let (first, last) = node::prune::stopped(&config, &stopped.genesis, stopped.home.root())?;
+    output::print(
+        global.format,
+        &format!("blocks {first} to {last} are left"),
+        &json!({"first_height": first, "last_height": last}),
+    )
 }
 
 impl Opened {

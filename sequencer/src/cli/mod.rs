@@ -29,7 +29,7 @@ use std::process::ExitCode;
 
 /// A decentralized sequencer for rollups.
 #[derive(Debug, Parser)]
-#[command(name = "squad", version = version::SHORT, max_term_width = 100)]
+#[command(name = "squad", version = crate::version::VERSION, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -57,7 +57,7 @@ enum Command {
     /// Show and check the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
-    /// Inspect the data of a stopped node
+    /// Inspect and prune the data of a stopped node
     #[command(subcommand)]
     Db(db::DbCommand),
     /// Submit and follow transactions

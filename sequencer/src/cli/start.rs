@@ -5,9 +5,10 @@ use super::exit::{Code, Failure, Outcome, problems};
 use super::logging;
 use crate::config::Role;
 use crate::keys;
-use crate::node::{self, NodeError};
+use crate::node::{self, NodeError, Until};
+use crate::version::{COMMIT, VERSION};
 use clap::Args;
-use squad_primitives::{IdentityKey, Signer as _};
+use squad_primitives::{Height, IdentityKey, Signer as _};
 use squad_storage::Lock;
 use std::io;
 use std::time::Duration;
@@ -25,6 +26,9 @@ const RUNTIME_STOP_TIMEOUT: Duration = Duration::from_millis(500);
 pub(crate) struct StartArgs {
     #[command(flatten)]
     settings: ConfigArgs,
+    /// Stop, as SIGTERM would, once the block at this height is stored
+    #[arg(long, value_name = "HEIGHT")]
+    until_height: Option<u64>,
 }
 
 /// Runs a node until it is asked to stop.
@@ -38,7 +42,10 @@ pub(crate) fn run(global: &GlobalArgs, args: &StartArgs) -> Outcome {
         .config
         .validate(Some(&genesis))
         .map_err(|list| problems("configuration", &list))?;
-    let config = loaded.config;
+    let mut config = loaded.config;
+    for file in [&mut config.grpc.tls_cert, &mut config.grpc.tls_key] {
+        *file = file.as_deref().map(|path| home.resolve(path));
+    }
     logging::start(&config.log);
 
     let _lock = Lock::acquire(home.root())?;
@@ -68,7 +75,9 @@ pub(crate) fn run(global: &GlobalArgs, args: &StartArgs) -> Outcome {
     }
     use_ring();
     tracing::info!(
-        version = super::version::SHORT,
+        name = node::name(&config, &genesis, identity.as_ref()),
+        version = VERSION,
+        commit = COMMIT.unwrap_or("unknown"),
         network = genesis.network,
         network_id = %network,
         role = ?config.node.role,
@@ -83,8 +92,12 @@ pub(crate) fn run(global: &GlobalArgs, args: &StartArgs) -> Outcome {
         .enable_all()
         .build()?;
     let outcome = runtime.block_on(async {
-        let shutdown = CancellationToken::new();
-        let node = node::run(config, genesis, identity, home.root(), shutdown.clone());
+        let until = Until {
+            height: args.until_height.map(Height),
+            ..Until::default()
+        };
+        let shutdown = until.shutdown.clone();
+        let node = node::run(config, genesis, identity, home.root(), until);
         supervise(Box::pin(node), &shutdown).await
     });
     runtime.shutdown_timeout(RUNTIME_STOP_TIMEOUT);
@@ -105,7 +118,7 @@ fn use_ring() {
     }
 }
 
-/// Runs the node until a signal, then gives it [`STOP_TIMEOUT`]. A second signal ends the process.
+/// Runs the node until a signal or its last height, then gives it [`STOP_TIMEOUT`]. A second signal ends the process.
 async fn supervise(
     mut node: impl Future<Output = Result<(), NodeError>> + Unpin,
     shutdown: &CancellationToken,
@@ -116,8 +129,9 @@ async fn supervise(
         ended = &mut node => return ended.map_err(Failure::from),
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
+        () = shutdown.cancelled() => "--until-height",
     };
-    tracing::info!(signal = asked, "stopping; a second signal forces the end");
+    tracing::info!(asked_by = asked, "stopping; a second signal forces the end");
     shutdown.cancel();
     tokio::select! {
         ended = tokio::time::timeout(STOP_TIMEOUT, node) => match ended {

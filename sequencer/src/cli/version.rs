@@ -3,15 +3,9 @@
 use super::args::GlobalArgs;
 use super::exit::Outcome;
 use super::output;
+use crate::version::{COMMIT, VERSION};
 use serde::Serialize;
 use squad_primitives::genesis::GENESIS_VERSION;
-
-/// Version of the program.
-pub(crate) const SHORT: &str = env!("CARGO_PKG_VERSION");
-
-/// Commit that the program was built from, with `-dirty` if its sources had been changed; the build script
-/// knows it.
-const COMMIT: Option<&str> = option_env!("SQUAD_BUILD_COMMIT");
 
 #[derive(Serialize)]
 struct Version {
@@ -24,7 +18,7 @@ struct Version {
 /// Prints the version.
 pub(crate) fn run(global: &GlobalArgs) -> Outcome {
     let version = Version {
-        version: SHORT,
+        version: VERSION,
         commit: COMMIT,
         genesis_format: GENESIS_VERSION,
         storage_format: squad_storage::FORMAT,

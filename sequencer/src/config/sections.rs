@@ -42,7 +42,7 @@ section! {
     NodeSection {
         /// `operator` votes and needs an identity key; `observer` follows, verifies and serves reads.
         role: Role = Role::Operator;
-        /// Name in logs, metrics and the status call. Empty: the name in the genesis.
+        /// Name in the log and in the metric squad_node_info. Empty: an operator's name in the genesis.
         name: String = String::new();
         /// Network id that the genesis must have; start fails on a mismatch. Empty: not checked.
         #[serde(with = "units::optional")]
@@ -81,6 +81,10 @@ section! {
         /// Largest UDP payload that the data plane tries on a path; 1,200 to 65,527. The path's own
         /// limit is found by probing. Raise it where links carry more than Ethernet's 1,500 bytes.
         mtu_max: u16 = 1_452;
+        /// Connections per second that the data plane lets one address try; 1 to 10,000. Four times as
+        /// many for all of its /24 (IPv6: /48), and four seconds' worth at once. Raise it where many
+        /// operators share an address.
+        handshakes_per_second: u32 = 4;
     }
 }
 
@@ -89,11 +93,11 @@ section! {
     GrpcSection {
         /// Where they listen.
         listen: SocketAddr = local(4110);
-        /// PEM certificate chain. Empty: no TLS, which is refused on addresses other than loopback
+        /// PEM certificate chain, relative to the home directory. Empty: no TLS, which is refused on addresses other than loopback
         /// outside development networks.
         #[serde(with = "units::optional")]
         tls_cert: Option<PathBuf> = None;
-        /// PEM private key of the certificate.
+        /// PEM private key of the certificate, relative to the home directory.
         #[serde(with = "units::optional")]
         tls_key: Option<PathBuf> = None;
         /// Whether server reflection answers, so that generic tools can list and call the services.

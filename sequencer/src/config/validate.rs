@@ -58,6 +58,12 @@ impl Check {
         let network = &config.network;
         self.range("network.peers_max", network.peers_max, 1, 10_000);
         self.range("network.mtu_max", network.mtu_max, 1_200, 65_527);
+        self.range(
+            "network.handshakes_per_second",
+            network.handshakes_per_second,
+            1,
+            10_000,
+        );
         let multiaddrs = [
             ("network.control_listen", network.control_listen.as_ref()),
             ("network.announce", network.announce.as_ref()),

@@ -23,6 +23,9 @@ const EPOCH_LENGTH_BLOCKS: u64 = 200;
 const PORTS_STEP: u16 = 10;
 /// Loopback carries 65,536 bytes. Above 8,952 nothing more is saved (ADR 0004).
 const MTU_MAX: u16 = 8_952;
+/// Attempts to connect per second that a node takes from one address: a stranger's share is 4, but here
+/// all operators share one address and dial at once.
+const HANDSHAKES_PER_OPERATOR: usize = 2;
 /// Database cache per operator: they share one machine.
 const CACHE: &str = "64MiB";
 /// Password of the key files. They protect nothing, so it is no secret and cheap to check.
@@ -143,12 +146,14 @@ fn make_home(
     let config = format!(
         "# Made by `squad localnet up`. The key's password is no secret.\n\
          [keys]\npassword_file = \"keys/password\"\n\n\
-         [network]\ndata_listen = \"{}\"\ncontrol_listen = \"{}\"\nmtu_max = {MTU_MAX}\n\n\
+         [network]\ndata_listen = \"{}\"\ncontrol_listen = \"{}\"\nmtu_max = {MTU_MAX}\n\
+         handshakes_per_second = {}\n\n\
          [grpc]\nlisten = \"{}\"\nreflection = true\n\n\
          [http]\nlisten = \"{}\"\n\n\
          [storage]\ncache = \"{CACHE}\"\n",
         addresses.data,
         multiaddr(addresses.control),
+        (genesis.operators.len() * HANDSHAKES_PER_OPERATOR).max(4),
         addresses.grpc,
         addresses.http,
     );

@@ -1,12 +1,15 @@
 //! Figures of the node. The registry is passed in: one process may hold several nodes in tests.
 
 use super::record::OrderedBlock;
+use crate::config::{Config, Role};
+use crate::version::{COMMIT, VERSION};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use squad_consensus::Status;
-use squad_primitives::Height;
+use squad_primitives::{Height, NetworkId};
 use squad_storage::GroupReport;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -22,6 +25,28 @@ fn level(value: u64) -> i64 {
 fn latency() -> Histogram {
     // 0.1 ms to 1.6 s.
     Histogram::new(exponential_buckets(0.0001, 2.0, 15))
+}
+
+/// Says in a metric that is always 1 what is running. Scraped metrics carry addresses only, and a
+/// dashboard joins names, roles and versions by it.
+pub(crate) fn register_node_info(
+    registry: &mut Registry,
+    config: &Config,
+    network: NetworkId,
+    name: &str,
+) {
+    let role = match config.node.role {
+        Role::Operator => "operator",
+        Role::Observer => "observer",
+    };
+    let labels = vec![
+        ("name", name.to_owned()),
+        ("role", role.to_owned()),
+        ("network_id", network.to_string()),
+        ("version", VERSION.to_owned()),
+        ("commit", COMMIT.unwrap_or("unknown").to_owned()),
+    ];
+    registry.register("squad_node", "What is running", Info::new(labels));
 }
 
 /// Figures of the core thread.

@@ -36,7 +36,7 @@ mod metrics;
 mod observer;
 mod operator;
 mod pipeline;
-mod prune;
+pub(crate) mod prune;
 pub(crate) mod reader;
 pub(crate) mod record;
 mod recover;
@@ -45,9 +45,10 @@ mod stored;
 pub(crate) mod submission;
 
 use crate::config::{Config, Role};
+use hub::Hub;
 use prometheus_client::registry::Registry;
-use squad_primitives::IdentityKey;
 use squad_primitives::genesis::Genesis;
+use squad_primitives::{Height, IdentityKey, Signer as _};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use tokio_util::sync::CancellationToken;
@@ -102,8 +103,32 @@ pub enum NodeError {
     Thread(&'static str),
 }
 
-/// Runs a node until `shutdown` is cancelled, then stops it in order: admission first, then what is
-/// under way, then the links, the store last.
+/// When a node stops.
+#[derive(Clone, Debug, Default)]
+pub struct Until {
+    /// Somebody wants it to.
+    pub shutdown: CancellationToken,
+    /// The block at this height is stored; `shutdown` is cancelled then. Later blocks may be stored too.
+    pub height: Option<Height>,
+}
+
+impl Until {
+    /// Begins to watch for the height.
+    fn follow(&self, hub: &Hub) {
+        let Some(height) = self.height else {
+            return;
+        };
+        let (mut head, shutdown) = (hub.subscribe(), self.shutdown.clone());
+        tokio::spawn(async move {
+            if head.wait_for(|head| *head >= height).await.is_ok() {
+                shutdown.cancel();
+            }
+        });
+    }
+}
+
+/// Runs a node until it is to stop, then stops it in order: admission first, then what is under way, then
+/// the links, the store last.
 ///
 /// # Errors
 /// See [`NodeError`].
@@ -112,17 +137,32 @@ pub async fn run(
     genesis: Genesis,
     identity: Option<IdentityKey>,
     home: &Path,
-    shutdown: CancellationToken,
+    until: Until,
 ) -> Result<(), NodeError> {
-    let registry: SharedRegistry = Arc::new(Mutex::new(Registry::default()));
+    let name = name(&config, &genesis, identity.as_ref());
+    let mut registry = Registry::default();
+    metrics::register_node_info(&mut registry, &config, genesis.network_id(), &name);
+    let registry: SharedRegistry = Arc::new(Mutex::new(registry));
     match config.node.role {
         Role::Operator => {
             let key = identity.ok_or(NodeError::NoKey)?;
-            let node = operator::run(config, genesis, key, home, registry, shutdown);
+            let node = operator::run(config, genesis, key, home, registry, until);
             Box::pin(node).await
         }
-        Role::Observer => Box::pin(observer::run(config, genesis, home, registry, shutdown)).await,
+        Role::Observer => Box::pin(observer::run(config, genesis, home, registry, until)).await,
     }
+}
+
+/// What the node is called: by its operator, else in the genesis.
+#[must_use]
+pub fn name(config: &Config, genesis: &Genesis, identity: Option<&IdentityKey>) -> String {
+    if !config.node.name.is_empty() {
+        return config.node.name.clone();
+    }
+    identity
+        .and_then(|key| genesis.operator_by_key(&key.public_key()))
+        .map(|(_, operator)| operator.name.clone())
+        .unwrap_or_default()
 }
 
 /// Ends the process because storage failed or lies: nothing that it says can be trusted any more.

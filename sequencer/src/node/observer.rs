@@ -12,7 +12,7 @@ use super::metrics::{PipelineMetrics, StoreMetrics};
 use super::pipeline::{Orderer, by_lane, ids_of, record_changes};
 use super::recover::{self, Opened};
 use super::serve::{self, ANNOUNCED_MAX};
-use super::{NodeError, SharedRegistry, clock, operator, prune};
+use super::{NodeError, SharedRegistry, Until, clock, operator, prune};
 use crate::config::Config;
 use futures::{FutureExt, StreamExt};
 use squad_network::control::{ControlPlane, PeerId, Role};
@@ -38,13 +38,13 @@ const AHEAD_MAX: usize = 256;
 /// How often progress is logged while catching up.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Runs an observer until `shutdown`.
+/// Runs an observer until it is to stop.
 pub(crate) async fn run(
     config: Config,
     genesis: Genesis,
     home: &Path,
     registry: SharedRegistry,
-    shutdown: CancellationToken,
+    until: Until,
 ) -> Result<(), NodeError> {
     let (pipeline, store) = {
         let mut registry = registry.lock().unwrap_or_else(PoisonError::into_inner);
@@ -55,6 +55,7 @@ pub(crate) async fn run(
     };
     let opened = recover::open(&config, &genesis, home, store)?;
     let hub = Arc::new(Hub::new(opened.head()));
+    until.follow(&hub);
     let (status, status_reader) = watch::channel(NodeStatus {
         started_at_ms: clock::wall_ms(),
         committed: opened.head(),
@@ -103,7 +104,7 @@ pub(crate) async fn run(
         turn: 0,
         logged: Instant::now(),
     };
-    let stop = shutdown.child_token();
+    let stop = until.shutdown.child_token();
     let following = tokio::spawn(follower.run(stop.clone()));
     let result = crate::api::serve(handle, &config, registry, stop.clone()).await;
     stop.cancel();

@@ -11,7 +11,7 @@ use super::maker::{LaneProgress, Maker, Wake};
 use super::metrics::{CoreMetrics, PipelineMetrics, StoreMetrics};
 use super::pipeline::{Orderer, Pipeline};
 use super::recover::{self, Opened};
-use super::{NodeError, SharedRegistry, clock, prune, serve, spawn};
+use super::{NodeError, SharedRegistry, Until, clock, prune, serve, spawn};
 use crate::config::Config;
 use squad_consensus::Core;
 use squad_mempool::admission::{AdmissionLimits, Intake};
@@ -61,14 +61,14 @@ struct Threads {
     pipeline: JoinHandle<()>,
 }
 
-/// Runs an operator until `shutdown`.
+/// Runs an operator until it is to stop.
 pub(crate) async fn run(
     config: Config,
     genesis: Genesis,
     identity: IdentityKey,
     home: &Path,
     registry: SharedRegistry,
-    shutdown: CancellationToken,
+    until: Until,
 ) -> Result<(), NodeError> {
     let (me, _) = genesis
         .operator_by_key(&identity.public_key())
@@ -85,7 +85,7 @@ pub(crate) async fn run(
         clock: Clock::start(),
         metrics,
     };
-    node.start(registry, shutdown).await
+    node.start(registry, until).await
 }
 
 /// Figures of all parts.
@@ -205,14 +205,13 @@ impl Starting {
             self.metrics.links.clone(),
         );
         config.mtu_max = self.config.network.mtu_max;
+        let per_address = self.config.network.handshakes_per_second;
+        config.handshakes.per_address = per_address;
+        config.handshakes.per_network = per_address.saturating_mul(4);
         Ok(DataPlane::start(config, gate)?)
     }
 
-    async fn start(
-        self,
-        registry: SharedRegistry,
-        shutdown: CancellationToken,
-    ) -> Result<(), NodeError> {
+    async fn start(self, registry: SharedRegistry, until: Until) -> Result<(), NodeError> {
         let key = hash_key()?;
         let (records, headers) = recover::lanes(&self.opened)?;
         let own = recover::own_batches(&self.opened, &headers, self.me)?;
@@ -244,6 +243,7 @@ impl Starting {
         gate.attach(links.clone());
 
         let hub = Arc::new(Hub::new(self.opened.head()));
+        until.follow(&hub);
         let (status, status_reader) = watch::channel(NodeStatus {
             started_at_ms: clock::wall_ms(),
             ..NodeStatus::default()
@@ -314,7 +314,7 @@ impl Starting {
         let mut api = std::pin::pin!(api);
         let ended = tokio::select! {
             result = &mut api => Some(result),
-            () = shutdown.cancelled() => None,
+            () = until.shutdown.cancelled() => None,
         };
         tracing::info!("stopping: no more transactions are taken");
         ingress.close();

@@ -1,11 +1,15 @@
 //! Deleting what is older than the node has to keep.
 
+use super::NodeError;
 use super::hub::Hub;
-use super::recover::Opened;
+use super::metrics::StoreMetrics;
+use super::recover::{self, Opened};
 use crate::config::Config;
+use prometheus_client::registry::Registry;
 use squad_primitives::Height;
 use squad_primitives::genesis::Genesis;
 use squad_storage::{Changes, Database, StorageError, Table};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::AbortHandle;
@@ -32,7 +36,7 @@ pub(crate) fn start(
         let mut timer = tokio::time::interval(INTERVAL);
         loop {
             timer.tick().await;
-            let below = Height(hub.head().0.saturating_sub(keep));
+            let below = below(hub.head(), keep);
             let opened = opened.clone();
             let done = tokio::task::spawn_blocking(move || prune(&opened, below, expiry)).await;
             if let Ok(Err(error)) = done {
@@ -41,6 +45,29 @@ pub(crate) fn start(
         }
     });
     task.abort_handle()
+}
+
+/// First height that is kept.
+fn below(head: Height, keep: u64) -> Height {
+    Height(head.0.saturating_sub(keep).max(1))
+}
+
+/// Deletes what a running node would delete by `storage.keep_blocks`, which must not be 0, from the data
+/// of a stopped one. Returns the first and the last height that are left.
+///
+/// # Errors
+/// See [`NodeError`].
+pub(crate) fn stopped(
+    config: &Config,
+    genesis: &Genesis,
+    home: &Path,
+) -> Result<(Height, Height), NodeError> {
+    let figures = StoreMetrics::register(&mut Registry::default());
+    let opened = recover::open(config, genesis, home, figures)?;
+    let first = below(opened.head(), config.storage.keep_blocks);
+    prune(&opened, first, genesis.consensus.expiry_max_blocks)?;
+    // The store writes what is queued before it is dropped.
+    Ok((opened.reader.earliest(), opened.head()))
 }
 
 /// Deletes blocks below a height, and bodies that no kept block refers to.

@@ -47,16 +47,17 @@ impl Home {
     }
 
     pub(crate) fn squad_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
+        run(self.command(arguments).envs(environment.iter().copied()))
+    }
+
+    /// The command that [`squad`](Self::squad) runs.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = squad();
+        command.args(arguments).env("SQUAD_HOME", self.path()).env(
+            "SQUAD_PASSWORD_FILE",
+            self.directory.path().join("password"),
+        );
         command
-            .args(arguments)
-            .env("SQUAD_HOME", self.path())
-            .env(
-                "SQUAD_PASSWORD_FILE",
-                self.directory.path().join("password"),
-            )
-            .envs(environment.iter().copied());
-        run(&mut command)
     }
 
     /// Makes a development network whose only operator is this home.

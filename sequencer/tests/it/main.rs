@@ -9,3 +9,5 @@ mod exit_codes;
 mod genesis;
 mod keys;
 mod localnet;
+mod single;
+mod tls;
