@@ -1,10 +1,15 @@
 //! Cost of MACH's cryptography: signing, verifying, aggregating. The same with plain `blst` beside it,
-//! for ADR 0006.
+//! for ADR 0008.
+//!
+//! Times are CPU time of the process, so that a busy machine distorts them little, and what plain
+//! `blst` does on threads of its own counts too.
 //!
 //! `cargo bench -p squad-mach`
 
 use blst::min_pk;
+use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use rustix::time::{ClockId, clock_gettime};
 use squad_mach::bls::{CIPHERSUITE, Sum};
 use squad_mach::guard::Prepared;
 use squad_mach::{
@@ -13,8 +18,49 @@ use squad_mach::{
 };
 use squad_primitives::{Digest, Epoch, Height, OperatorId, PublicKey, Stake};
 use std::hint::black_box;
+use std::time::Duration;
 
 const SIZES: [u16; 3] = [4, 20, 100];
+
+/// CPU time of all threads.
+struct CpuTime;
+
+fn cpu_time() -> Duration {
+    let now = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(
+        now.tv_sec.try_into().expect("CPU time is not negative"),
+        now.tv_nsec.try_into().expect("below a second"),
+    )
+}
+
+impl Measurement for CpuTime {
+    type Intermediate = Duration;
+    type Value = Duration;
+
+    fn start(&self) -> Duration {
+        cpu_time()
+    }
+
+    fn end(&self, started: Duration) -> Duration {
+        cpu_time() - started
+    }
+
+    fn add(&self, a: &Duration, b: &Duration) -> Duration {
+        *a + *b
+    }
+
+    fn zero(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn to_f64(&self, value: &Duration) -> f64 {
+        WallTime.to_f64(value)
+    }
+
+    fn formatter(&self) -> &dyn ValueFormatter {
+        WallTime.formatter()
+    }
+}
 
 fn secret(index: u16) -> BlsSecretKey {
     let mut material = [7; 32];
@@ -94,7 +140,7 @@ fn aggregate(committee: &MachCommittee, attestations: &[Attestation]) -> Certifi
     }
 }
 
-fn single(c: &mut Criterion) {
+fn single(c: &mut Criterion<CpuTime>) {
     let key = secret(0);
     let permit = permit(&key, 0);
     let attestation = key.attest(&permit);
@@ -128,7 +174,7 @@ fn single(c: &mut Criterion) {
     group.finish();
 }
 
-fn many(c: &mut Criterion) {
+fn many(c: &mut Criterion<CpuTime>) {
     let message = statement().message();
     let dst = CIPHERSUITE.as_bytes();
     let mut group = c.benchmark_group("committee");
@@ -171,5 +217,9 @@ fn many(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, single, many);
+criterion_group! {
+    name = benches;
+    config = Criterion::default().with_measurement(CpuTime);
+    targets = single, many
+}
 criterion_main!(benches);

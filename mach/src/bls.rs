@@ -2,7 +2,7 @@
 //!
 //! The ciphersuite is that of `bls-signatures`, [`CIPHERSUITE`]; the L1 contract hashes under the same
 //! string. Its `NUL` scheme is safe here because every signed message starts with its own tag, and
-//! because a key counts only after a proof of possession under a tag of its own (ADR 0006).
+//! because a key counts only after a proof of possession under a tag of its own (ADR 0008).
 //!
 //! Points are checked where they are decoded: on the curve, in the subgroup of prime order, not the
 //! identity, in canonical form. A [`BlsPublicKey`] or [`BlsSignature`] that exists has passed this.
@@ -78,10 +78,15 @@ impl BlsPublicKey {
         self.bytes
     }
 
-    /// The coordinates x ‖ y, 48 bytes each, big-endian, as L1 wants them (padded there).
+    /// x ‖ y as the precompiles of EIP-2537 take them: 64 bytes each, the first 16 zero.
     #[must_use]
-    pub fn to_uncompressed(&self) -> [u8; 2 * PUBLIC_KEY_BYTES] {
-        self.point.to_uncompressed()
+    pub fn to_eip2537(&self) -> [u8; 128] {
+        let mut out = [0; 128];
+        let coordinates = self.point.to_uncompressed();
+        for (to, from) in out.chunks_mut(64).zip(coordinates.chunks(48)) {
+            pad(to, from);
+        }
+        out
     }
 
     /// Verifies one signature over a message that carries its tag.
@@ -128,11 +133,27 @@ impl BlsSignature {
         RawSignature(self.0.to_compressed())
     }
 
-    /// The coordinates x.c1 ‖ x.c0 ‖ y.c1 ‖ y.c0, 48 bytes each, big-endian. EIP-2537 wants c0 before
-    /// c1 and pads each to 64 bytes.
+    /// x.c0 ‖ x.c1 ‖ y.c0 ‖ y.c1 as the precompiles of EIP-2537 take them: 64 bytes each, the first 16
+    /// zero.
     #[must_use]
-    pub fn to_uncompressed(&self) -> [u8; 2 * SIGNATURE_BYTES] {
-        self.0.to_uncompressed()
+    pub fn to_eip2537(&self) -> [u8; 256] {
+        let mut out = [0; 256];
+        let coordinates = self.0.to_uncompressed();
+        // The usual form has c1 before c0.
+        for (to, from) in out.chunks_mut(128).zip(coordinates.chunks(96)) {
+            let (c0, c1) = to.split_at_mut(64);
+            let (first, second) = from.split_at(48);
+            pad(c0, second);
+            pad(c1, first);
+        }
+        out
+    }
+}
+
+/// Right-aligns a coordinate; the bytes before it stay as they are.
+fn pad(to: &mut [u8], coordinate: &[u8]) {
+    for (to, from) in to.iter_mut().rev().zip(coordinate.iter().rev()) {
+        *to = *from;
     }
 }
 

@@ -9,7 +9,7 @@
 //! - `list_root` is the root over the ids of that block's transactions (`squad_primitives::merkle`).
 //! - `previous` is the digest of the leaf before, zero for the first. So one certified leaf stands for
 //!   **all** blocks of the rollup, and heights without a certificate of their own are proved by walking
-//!   back from the next one: one leaf of 101 bytes per rollup block in between.
+//!   back from the next one: one leaf of 93 bytes per rollup block in between.
 //!
 //! Execution will add its roots to the leaf under another version.
 

@@ -8,8 +8,7 @@
 //!                               ├──▶ simulator (never RocksDB)
 //!                               ├──▶ client ──▶ loadtest
 //!                               └──▶ sequencer (wires everything)
-//!                                    └──▶ torture (real processes under faults)
-//! benches: may use any, nothing uses it.   xtask: outside.
+//! benches: may use any, nothing uses it.   contracts: tests with mach.   xtask: outside.
 //! ```
 //!
 //! An arrow points from the used to the user. Dev-dependencies follow the same arrows. What a crate
@@ -48,11 +47,12 @@ fn allowed(user: &str) -> Option<Vec<&'static str>> {
         "mempool" | "ledger" | "vital" | "mach" => vec!["primitives", "proto"],
         // The core asks the lanes directly.
         "consensus" => vec!["primitives", "proto", "mempool"],
+        // Only tests: certificates for the Solidity verifier.
+        "contracts" => vec!["primitives", "mach"],
         "storage" | "network" | "client" => pure(&[]),
         "simulator" => pure(&["storage", "network"]),
         "loadtest" => vec!["primitives", "proto", "client"],
         "sequencer" => pure(&["storage", "network", "client"]),
-        "torture" => pure(&["client", "sequencer"]),
         "benches" => pure(&[
             "storage",
             "network",
