@@ -4,7 +4,7 @@ use crate::follow::{Follow, Follower, Trust};
 use crate::status::{StatusStream, Watch};
 use crate::verify::inclusion::{InclusionClaims, InclusionError, VerifiedInclusion};
 use crate::{Endpoint, EndpointError, Refusal, TrustedNetwork, v1};
-use squad_primitives::{Height, RollupId, TxId};
+use squad_primitives::{EXPIRY_BLOCKS_DEFAULT, Height, RollupId, TxId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -16,7 +16,7 @@ pub struct ClientConfig {
     pub submit_timeout: Duration,
     /// Longest wait for one answer.
     pub call_timeout: Duration,
-    /// How many blocks after the head a prepared transaction expires.
+    /// How many blocks after the head a prepared transaction expires; at most what the network allows.
     pub expiry_blocks: u64,
     /// How long to follow without progress before giving up.
     pub patience: Duration,
@@ -27,7 +27,7 @@ impl Default for ClientConfig {
         Self {
             submit_timeout: Duration::from_secs(30),
             call_timeout: Duration::from_secs(10),
-            expiry_blocks: 1_000,
+            expiry_blocks: EXPIRY_BLOCKS_DEFAULT,
             patience: Duration::from_secs(60),
         }
     }

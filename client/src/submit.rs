@@ -17,6 +17,10 @@ const BATCH_TRANSACTIONS_MAX: usize = 1_000;
 /// Most payload bytes of one batch call.
 const BATCH_PAYLOAD_BYTES_MAX: usize = 2 << 20;
 
+/// An operator that is more blocks behind is not asked where the head is: an expiry counted from its own
+/// may have passed. Operators that lag as much answer submissions with `SYNCING`.
+const LAG_MAX: u64 = 500;
+
 /// A submitted transaction.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Submitted {
@@ -52,16 +56,29 @@ impl Client {
     /// Makes a transaction that expires [`crate::ClientConfig::expiry_blocks`] after the present head.
     ///
     /// # Errors
-    /// No operator says where the head is.
+    /// No operator that keeps up says where the head is.
     pub async fn prepare(
         &self,
         rollup: RollupId,
         payload: impl Into<Bytes>,
     ) -> Result<Transaction, Refusal> {
-        let head = self.operator_status().await?.ordered_height;
+        let status = self
+            .ask(|endpoint| async move {
+                let mut service = endpoint.operators();
+                let answer = service.get_status(v1::GetStatusRequest {}).await?;
+                let status = answer.get_ref();
+                let (head, target) = (status.ordered_height, status.target_height);
+                match target.saturating_sub(head) > LAG_MAX {
+                    true => Err(tonic::Status::unavailable("the operator is catching up")),
+                    false => Ok(answer),
+                }
+            })
+            .await?;
+        let longest = status.limits.map_or(u64::MAX, |l| l.expiry_max_blocks);
+        let blocks = self.config.expiry_blocks.min(longest);
         Ok(Transaction {
             rollup,
-            expiry: Height(head.saturating_add(self.config.expiry_blocks)),
+            expiry: Height(status.ordered_height.saturating_add(blocks)),
             kind: TxKind::Plain,
             payload: payload.into(),
         })

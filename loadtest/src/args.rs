@@ -81,7 +81,7 @@ pub struct LoadArgs {
     #[arg(long)]
     pub seed: Option<u64>,
     /// Blocks after which a transaction expires, counted from the last block seen.
-    #[arg(long, default_value_t = 4_000)]
+    #[arg(long, default_value_t = squad_primitives::EXPIRY_BLOCKS_DEFAULT)]
     pub expiry_blocks: u64,
 }
 

@@ -53,5 +53,5 @@ pub use id::{BatchSeq, Epoch, Height, OperatorId, RollupId, Stake, View, ViewId}
 pub use key::{Ed25519Verifier, IdentityKey, PublicKey, Signature, Signer, Verifier};
 pub use order::OrderResult;
 pub use time::{Duration, Now, Time};
-pub use transaction::{Transaction, TxId, TxKind};
+pub use transaction::{EXPIRY_BLOCKS_DEFAULT, Transaction, TxId, TxKind};
 pub use vote::{Statement, StatementKind, Vote};

@@ -43,6 +43,24 @@ pub struct Transaction {
     pub payload: Bytes,
 }
 
+/// Blocks from the head that a sender knows to the expiry height, where nobody chooses another one.
+///
+/// A busy network makes about 95 blocks per second, so this is some 40 s: enough to be refused, to go to
+/// other operators and to outlast a change of leaders. It is two thirds of the longest expiry allowed by
+/// default (6,000 blocks), so that operators which lag 20 s behind still take the transaction. An idle
+/// network makes one block per second and needs more than an hour for it.
+pub const EXPIRY_BLOCKS_DEFAULT: u64 = 4_000;
+
+/// The expiry height to choose when nothing else is known: [`EXPIRY_BLOCKS_DEFAULT`] after `head`, or as
+/// far as the network allows (`expiry_max_blocks` of the genesis).
+#[must_use]
+pub fn default_expiry(head: Height, expiry_max_blocks: u64) -> Height {
+    Height(
+        head.0
+            .saturating_add(EXPIRY_BLOCKS_DEFAULT.min(expiry_max_blocks)),
+    )
+}
+
 /// Bytes of a transaction's encoding besides its payload: rollup, expiry, kind.
 pub const TX_OVERHEAD_BYTES: usize = 8 + 8 + 1;
 

@@ -81,13 +81,14 @@ reasons! {
     EraNotActive = "ERA_NOT_ACTIVE", FailedPrecondition, false;
     /// The client's `squad-network-id` is another network's. Metadata: network_id.
     WrongNetwork = "WRONG_NETWORK", FailedPrecondition, false;
-    /// A submission to a node that has no lane. Metadata: operators' endpoints.
+    /// A submission to a node that has no lane.
     NotACommitteeMember = "NOT_A_COMMITTEE_MEMBER", FailedPrecondition, false;
     /// A proof of a transaction that is not ordered. Metadata: status.
     NotOrdered = "NOT_ORDERED", FailedPrecondition, false;
     /// The same id is known. Metadata: status. Submitting answers OK instead.
     Duplicate = "DUPLICATE", AlreadyExists, false;
-    /// No transaction with this id, or its status is no longer kept.
+    /// No kept block orders the transaction, and this node did not take it. Metadata: head_height,
+    /// earliest_height.
     UnknownTx = "UNKNOWN_TX", NotFound, false;
     /// No rollup with this id or name.
     UnknownRollup = "UNKNOWN_ROLLUP", NotFound, false;
@@ -111,11 +112,11 @@ reasons! {
     LaneWindow = "LANE_WINDOW", ResourceExhausted, true;
     /// More streams on this connection or node than allowed.
     TooManyStreams = "TOO_MANY_STREAMS", ResourceExhausted, true;
-    /// The node is catching up.
+    /// The node is catching up, or has just started.
     Syncing = "SYNCING", Unavailable, true;
-    /// The node is not connected to more than two thirds of stake.
+    /// The node is not connected to more than two thirds of stake, or nothing is being committed.
     NoQuorum = "NO_QUORUM", Unavailable, true;
-    /// The node is stopping. Metadata: other operators' endpoints.
+    /// The node is stopping.
     ShuttingDown = "SHUTTING_DOWN", Unavailable, true;
     /// The disk is full or failing.
     StoreReadOnly = "STORE_READ_ONLY", Unavailable, true;

@@ -20,6 +20,9 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 type BoxStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
+/// Farthest expiry that the operators tell.
+pub(crate) const EXPIRY_MAX_BLOCKS: u64 = 6_000;
+
 /// What goes wrong at one operator. Lists are used up from the front, one entry per stream or call.
 #[derive(Default)]
 pub(crate) struct Faults {
@@ -33,6 +36,8 @@ pub(crate) struct Faults {
     pub(crate) forge: Option<fn(&mut v1::SubscribeBlocksResponse)>,
     /// Accept a transaction, but lose the answer.
     pub(crate) lose_answers: usize,
+    /// Be so many blocks behind.
+    pub(crate) lag: u64,
     /// Take submissions for another transaction's id.
     pub(crate) answer_wrong: bool,
     /// Prove inclusion in a result that is false, with an attestation of it.
@@ -99,12 +104,15 @@ impl Network {
 
     #[allow(dead_code)] // not every suite that shares this file needs it
     pub(crate) fn client(&self) -> squad_client::Client {
-        let trusted = self.world.lock().unwrap().trusted();
-        let config = squad_client::ClientConfig {
+        self.client_with(squad_client::ClientConfig {
             submit_timeout: Duration::from_secs(20),
             patience: Duration::from_secs(20),
             ..squad_client::ClientConfig::default()
-        };
+        })
+    }
+
+    pub(crate) fn client_with(&self, config: squad_client::ClientConfig) -> squad_client::Client {
+        let trusted = self.world.lock().unwrap().trusted();
         let addresses = self.addresses.iter().map(String::as_str);
         squad_client::Client::new(trusted, addresses, config).unwrap()
     }
@@ -501,12 +509,18 @@ impl OperatorService for Operator {
         &self,
         _: Request<v1::GetStatusRequest>,
     ) -> Result<Response<v1::GetStatusResponse>, Status> {
+        let lag = self.faults.lock().unwrap().lag;
         let world = self.world.lock().unwrap();
         Ok(Response::new(v1::GetStatusResponse {
             network_id: world.network.0.to_vec().into(),
             operator_id: Some(self.index),
-            ordered_height: world.head(),
+            ordered_height: world.head().saturating_sub(lag),
             committed_height: world.head(),
+            target_height: world.head().max(lag),
+            limits: Some(v1::Limits {
+                expiry_max_blocks: EXPIRY_MAX_BLOCKS,
+                ..v1::Limits::default()
+            }),
             ..v1::GetStatusResponse::default()
         }))
     }

@@ -1,9 +1,9 @@
 //! Submitting again is harmless, and gives up only when it must.
 
-use crate::operator::{Network, refusal};
+use crate::operator::{EXPIRY_MAX_BLOCKS, Network, refusal};
 use crate::world::World;
-use squad_client::{SendError, StreamConfig, SubmitError, v1};
-use squad_primitives::{RollupId, TxKind};
+use squad_client::{ClientConfig, SendError, StreamConfig, SubmitError, v1};
+use squad_primitives::{EXPIRY_BLOCKS_DEFAULT, RollupId, TxKind};
 use std::time::Duration;
 use tonic::Code;
 
@@ -49,6 +49,41 @@ async fn overload_is_waited_out_and_verdicts_are_not() {
         Err(SubmitError::Refused(refusal)) => assert_eq!(refusal.reason, "UNKNOWN_ROLLUP"),
         other => panic!("{other:?}"),
     }
+}
+
+#[tokio::test]
+async fn operators_that_cannot_order_now_are_left_for_others_at_once() {
+    let network = Network::start(World::with_blocks(1)).await;
+    let client = network.client();
+    let transaction = client.prepare(RollupId(901), "elsewhere").await.unwrap();
+    // Who waited for them would find them willing the second time.
+    let wait = Some(Duration::from_secs(5));
+    for (operator, reason) in [(0, "SYNCING"), (1, "NO_QUORUM")] {
+        let refused = refusal(Code::Unavailable, reason, wait);
+        network.faults(operator).refuse.push_back(refused);
+    }
+    let submitted = client.submit(&transaction).await.unwrap();
+    assert_eq!(submitted.endpoint, 2);
+
+    let refused = refusal(Code::Unavailable, "SYNCING", wait);
+    network.faults(2).refuse.push_back(refused);
+    let many = client.submit_many(&[transaction]).await;
+    assert_eq!(many[0].as_ref().unwrap().endpoint, 3);
+}
+
+#[tokio::test]
+async fn an_expiry_is_counted_from_the_head_of_an_operator_that_keeps_up() {
+    let network = Network::start(World::with_blocks(3)).await;
+    network.faults(0).lag = 501;
+    let client = network.client();
+    let transaction = client.prepare(RollupId(901), "here").await.unwrap();
+    assert_eq!(transaction.expiry.0, 3 + EXPIRY_BLOCKS_DEFAULT);
+    let far = network.client_with(ClientConfig {
+        expiry_blocks: u64::MAX,
+        ..ClientConfig::default()
+    });
+    let transaction = far.prepare(RollupId(901), "far").await.unwrap();
+    assert_eq!(transaction.expiry.0, 3 + EXPIRY_MAX_BLOCKS);
 }
 
 #[tokio::test]

@@ -30,6 +30,8 @@ pub enum Intake {
     Open,
     /// It is catching up and would answer with stale heights.
     Syncing,
+    /// Nothing has been committed for a while, or too few operators are connected.
+    NoQuorum,
     /// Its lane has reached the window ahead of the last committed tip.
     LaneWindow,
     /// It is stopping.
@@ -120,6 +122,7 @@ impl Admission {
         match view.intake {
             Intake::Open => {}
             Intake::Syncing => return Err(Refusal::Syncing),
+            Intake::NoQuorum => return Err(Refusal::NoQuorum),
             Intake::LaneWindow => return Err(Refusal::LaneWindow),
             Intake::ShuttingDown => return Err(Refusal::ShuttingDown),
         }

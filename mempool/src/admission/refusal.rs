@@ -84,6 +84,9 @@ pub enum Refusal {
     /// The node is catching up.
     #[error("the node is catching up")]
     Syncing,
+    /// The network, or this node's part of it, commits nothing at the moment.
+    #[error("no quorum: nothing is being committed")]
+    NoQuorum,
     /// The node is stopping.
     #[error("the node is shutting down")]
     ShuttingDown,
@@ -108,6 +111,7 @@ impl Refusal {
             Self::RollupShare { .. } => "ROLLUP_SHARE",
             Self::LaneWindow => "LANE_WINDOW",
             Self::Syncing => "SYNCING",
+            Self::NoQuorum => "NO_QUORUM",
             Self::ShuttingDown => "SHUTTING_DOWN",
         }
     }
@@ -120,6 +124,7 @@ impl Refusal {
                 Some(*retry_after)
             }
             Self::LaneWindow => Some(RETRY_DEFAULT),
+            Self::NoQuorum => Some(Duration::from_secs(2)),
             Self::Syncing | Self::ShuttingDown => Some(Duration::from_secs(5)),
             _ => None,
         }

@@ -67,6 +67,7 @@ fn each_check_names_its_reason() {
     assert_eq!(reason(&open, sealed), Some("ERA_NOT_ACTIVE"));
     for (intake, expected) in [
         (Intake::Syncing, "SYNCING"),
+        (Intake::NoQuorum, "NO_QUORUM"),
         (Intake::LaneWindow, "LANE_WINDOW"),
         (Intake::ShuttingDown, "SHUTTING_DOWN"),
     ] {

@@ -19,7 +19,7 @@ mod index;
 mod queues;
 mod rate;
 
-pub use index::Place;
+pub use index::{Expired, Place};
 
 use crate::admission::Admitted;
 use crate::{IdHashKey, Refusal};
@@ -105,7 +105,7 @@ impl Pool {
         }
         self.check_room(&id, bytes)?;
         self.check_share(&id, rollup, bytes)?;
-        self.index.queued(id, admitted.transaction().expiry);
+        self.index.queued(id, rollup, admitted.transaction().expiry);
         self.queues.push(admitted);
         self.since.get_or_insert(now);
         Ok(())
@@ -204,7 +204,7 @@ impl Pool {
     pub fn on_recovered(&mut self, seq: BatchSeq, batch: &squad_primitives::Batch) {
         for (position, id) in batch.ids().iter().enumerate() {
             if let Some(meta) = batch.meta(position) {
-                self.index.queued(*id, meta.expiry);
+                self.index.queued(*id, meta.rollup, meta.expiry);
                 let position = u32::try_from(position).unwrap_or(u32::MAX);
                 self.index.batched(*id, seq, position);
             }
@@ -220,7 +220,7 @@ impl Pool {
 
     /// Forgets and returns transactions that were not ordered up to `head` and expired there. Called
     /// after [`Pool::on_ordered`] for each block.
-    pub fn expire(&mut self, head: Height) -> Vec<TxId> {
+    pub fn expire(&mut self, head: Height) -> Vec<Expired> {
         self.index.expire(head)
     }
 

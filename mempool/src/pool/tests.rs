@@ -186,9 +186,14 @@ fn expired_transactions_take_no_room_in_a_batch() {
     let builder = drain(&mut pool, 10, 1 << 10);
     assert_eq!(builder.len(), 1);
     assert_eq!(pool.load(), Load::default());
+    let expired = |tx: &Admitted, expiry| Expired {
+        id: tx.id(),
+        rollup: RollupId(1),
+        expiry: Height(expiry),
+    };
     assert_eq!(pool.expire(Height(9)), vec![]);
-    assert_eq!(pool.expire(Height(10)), vec![late.id()]);
-    assert_eq!(pool.expire(Height(11)), vec![good.id()]);
+    assert_eq!(pool.expire(Height(10)), vec![expired(&late, 10)]);
+    assert_eq!(pool.expire(Height(11)), vec![expired(&good, 11)]);
 }
 
 #[test]

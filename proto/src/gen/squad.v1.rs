@@ -653,9 +653,6 @@ pub struct GetBatchResponse {
     /// As in RollupEntries, in body order.
     #[prost(bytes = "bytes", repeated, tag = "4")]
     pub transactions: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
-    /// Proof of availability, if this node holds one for this batch.
-    #[prost(message, optional, tag = "5")]
-    pub poa: ::core::option::Option<Poa>,
 }
 /// How much of a block is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -786,7 +783,7 @@ pub struct Limits {
     /// Longest payload of a transaction, in bytes.
     #[prost(uint32, tag = "1")]
     pub payload_bytes_limit: u32,
-    /// Farthest expiry height, counted from the head.
+    /// Farthest expiry height, counted from the next block, which is the first that could hold it.
     #[prost(uint64, tag = "2")]
     pub expiry_max_blocks: u64,
     /// Largest gRPC message, in bytes.
@@ -857,7 +854,7 @@ pub struct GetEpochResponse {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetLeaderRequest {
-    /// The current view if absent. The epoch must be the current one.
+    /// Absent, or the current view.
     #[prost(message, optional, tag = "1")]
     pub view: ::core::option::Option<ViewId>,
 }
@@ -976,9 +973,10 @@ pub struct Transaction {
     pub payload: ::prost::bytes::Bytes,
     #[prost(enumeration = "TransactionKind", tag = "3")]
     pub kind: i32,
-    /// Last height at which it may be ordered; part of the id. 0 lets the server choose head + 256, which
-    /// makes the id unknown to the sender until the answer: choose it yourself to be able to resubmit
-    /// elsewhere. At most head + `Limits.expiry_max_blocks`.
+    /// Last height at which it may be ordered; part of the id. 0 lets the server choose head + 4,000 (or
+    /// head + `Limits.expiry_max_blocks`, if that is less), which makes the id unknown to the sender until
+    /// the answer: choose it yourself to be able to resubmit elsewhere. At most
+    /// head + 1 + `Limits.expiry_max_blocks`.
     #[prost(uint64, tag = "4")]
     pub expiry_height: u64,
 }
@@ -1007,7 +1005,7 @@ pub struct TransactionStatus {
     /// Last height at which it may be ordered.
     #[prost(uint64, tag = "4")]
     pub expiry_height: u64,
-    /// From ORDERED on: height of its block.
+    /// ORDERED: height of its block. EXPIRED: height of the block that made it expire.
     #[prost(uint64, tag = "5")]
     pub height: u64,
     /// From ORDERED on: its position among the rollup's transactions in this block, from 0.
@@ -1016,7 +1014,7 @@ pub struct TransactionStatus {
     /// From ORDERED on: number of the rollup's block.
     #[prost(uint64, tag = "7")]
     pub rollup_block_number: u64,
-    /// REJECTED: stable name of the reason.
+    /// REJECTED, EXPIRED: stable name of the reason.
     #[prost(string, tag = "8")]
     pub reason: ::prost::alloc::string::String,
     /// Place in a lane of this node or, from ORDERED on, of the operator whose copy counted.
@@ -1092,7 +1090,8 @@ pub struct Accepted {
     pub status: i32,
     #[prost(uint64, tag = "3")]
     pub expiry_height: u64,
-    /// Absent if it was known before through another operator.
+    /// Its place in this operator's lane. Absent if it is ordered already: GetTransactionStatus tells the
+    /// place that counts.
     #[prost(message, optional, tag = "4")]
     pub placement: ::core::option::Option<Placement>,
     /// If asked for and `placement` is present.
@@ -1147,15 +1146,17 @@ pub struct AcceptedGroup {
     #[prost(message, optional, tag = "2")]
     pub receipts: ::core::option::Option<ReceiptGroup>,
 }
-/// A submitted transaction that the node knew.
+/// A submitted transaction that was known before: in this operator's lane, or ordered through any.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct KnownTransaction {
     #[prost(uint64, tag = "1")]
     pub client_seq: u64,
     #[prost(bytes = "bytes", tag = "2")]
     pub tx_id: ::prost::bytes::Bytes,
+    /// ACCEPTED or ORDERED.
     #[prost(enumeration = "Status", tag = "3")]
     pub status: i32,
+    /// That of the transaction.
     #[prost(uint64, tag = "4")]
     pub expiry_height: u64,
 }
@@ -1182,7 +1183,9 @@ pub struct GetTransactionStatusResponse {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SubscribeTransactionStatusRequest {
-    /// Leaves out statuses below; unspecified means ORDERED. REJECTED and EXPIRED are always sent.
+    /// Leaves out statuses below; unspecified means ORDERED. REJECTED and EXPIRED are always sent. The
+    /// operator that took a transaction tells EXPIRED with the block at its expiry height; other nodes, and
+    /// this one after a restart, tell it only if a later block holds the transaction all the same.
     #[prost(enumeration = "Status", tag = "4")]
     pub min_status: i32,
     /// Cursor of the last item that was handled: the following ones come, none twice, none missing. Only
@@ -1252,7 +1255,7 @@ pub struct StatusGroup {
     /// ORDERED: number of the rollup's block.
     #[prost(uint64, tag = "6")]
     pub rollup_block_number: u64,
-    /// REJECTED: stable name of the reason.
+    /// REJECTED, EXPIRED: stable name of the reason.
     #[prost(string, tag = "7")]
     pub reason: ::prost::alloc::string::String,
     /// When this node learned of the status, by its own clock.

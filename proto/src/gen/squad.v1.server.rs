@@ -394,7 +394,10 @@ pub mod operator_service_server {
             tonic::Response<crate::v1::GetEpochResponse>,
             tonic::Status,
         >;
-        /// The operator that leads a view.
+        /// The operator that leads the current view, as the serving operator sees it. Nobody needs it to submit.
+        /// It can't be told for other views: it depends on who is silent by then. Another view of this epoch:
+        /// INVALID_ARGUMENT / UNDECODABLE; another epoch: NOT_FOUND / UNKNOWN_EPOCH; observers:
+        /// FAILED_PRECONDITION / NOT_A_COMMITTEE_MEMBER.
         async fn get_leader(
             &self,
             request: tonic::Request<crate::v1::GetLeaderRequest>,
@@ -953,8 +956,8 @@ pub mod sequencer_service_server {
     pub trait SequencerService: std::marker::Send + std::marker::Sync + 'static {
         /// Submits one transaction and waits until it reaches a status.
         ///
-        /// A transaction that is already known answers OK with the status that it has. When the wait ends
-        /// first: DEADLINE_EXCEEDED / WAIT_ELAPSED with tx_id and the status reached; the transaction lives on.
+        /// A transaction that is already known, here or by an ordered block, answers OK with the status that it
+        /// has, even after its expiry height; the same holds for batches and streams. When the wait ends first: DEADLINE_EXCEEDED / WAIT_ELAPSED with tx_id and the status reached; the transaction lives on.
         async fn submit_transaction(
             &self,
             request: tonic::Request<crate::v1::SubmitTransactionRequest>,
@@ -996,8 +999,14 @@ pub mod sequencer_service_server {
             tonic::Response<Self::SubmitTransactionStreamStream>,
             tonic::Status,
         >;
-        /// Status of one transaction, as this node sees it. NOT_FOUND / UNKNOWN_TX if it never saw it, or
-        /// forgot it: statuses are kept for 100,000 blocks by default.
+        /// Status of one transaction, as this node sees it. Of all blocks that it keeps, any node knows ORDERED;
+        /// only the operator that took a transaction knows RECEIVED and ACCEPTED, and EXPIRED for 100,000 blocks,
+        /// at most 200,000 transactions and until it restarts.
+        ///
+        /// NOT_FOUND / UNKNOWN_TX says that no kept block orders it, with metadata head_height and
+        /// earliest_height. A transaction can only be ordered from expiry height - `Limits.expiry_max_blocks` to
+        /// its expiry height: if both lie within the two heights, it is not ordered and never will be.
+        /// Otherwise it is no statement: the node may never have seen it, or has pruned its block.
         async fn get_transaction_status(
             &self,
             request: tonic::Request<crate::v1::GetTransactionStatusRequest>,

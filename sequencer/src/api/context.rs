@@ -12,16 +12,14 @@ use crate::config::Config;
 use crate::node::handle::NodeHandle;
 use crate::node::ingress::Ingress;
 use prometheus_client::metrics::gauge::Gauge;
-use squad_primitives::Height;
+use squad_primitives::transaction::default_expiry;
+use squad_primitives::{Height, TxId};
 use squad_proto::reason::Reason;
 use squad_proto::v1;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
-
-/// Blocks until an expiry that the server chooses.
-const EXPIRY_BLOCKS_DEFAULT: u64 = 256;
 
 /// Shared by all services. Cheap to clone.
 pub(crate) type Shared = Arc<Context>;
@@ -102,10 +100,18 @@ impl Context {
         self.node.hub.head()
     }
 
+    /// A transaction that this node does not know. With the range of blocks that it holds: one whose
+    /// expiry they cover was not ordered.
+    pub(crate) fn unknown_tx(&self, id: &TxId) -> Failure {
+        let message = format!("transaction {id} is not known here");
+        Failure::new(Reason::UnknownTx, message)
+            .with("head_height", self.head())
+            .with("earliest_height", self.node.reader.earliest())
+    }
+
     /// The expiry that an expiry of 0 stands for.
     pub(crate) fn default_expiry(&self) -> Height {
-        let longest = self.node.genesis.consensus.expiry_max_blocks;
-        Height(self.head().0 + EXPIRY_BLOCKS_DEFAULT.min(longest))
+        default_expiry(self.head(), self.node.genesis.consensus.expiry_max_blocks)
     }
 
     /// Takes tokens from the client's bucket.

@@ -6,7 +6,7 @@
 //! among several: both say the same.
 
 use squad_mempool::Refusal;
-use squad_primitives::{BatchSeq, Digest, Height};
+use squad_primitives::{BatchSeq, Height};
 use squad_proto::convert::{ConvertError, Problem};
 use squad_proto::reason::{DOMAIN, Reason};
 use squad_proto::v1;
@@ -110,14 +110,6 @@ impl Failure {
         let message = "what comes next was pruned before this stream was read so far";
         Self::new(Reason::SlowConsumer, message)
             .with("cursor", format_args!("0x{}", hex::encode(cursor)))
-    }
-
-    /// A transaction that this node does not know.
-    pub(crate) fn unknown_tx(id: &Digest) -> Self {
-        Self::new(
-            Reason::UnknownTx,
-            format!("transaction {id} is not known here"),
-        )
     }
 
     /// A batch that this node does not hold.
@@ -274,7 +266,7 @@ impl Display for LaneSeq {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use squad_primitives::RollupId;
+    use squad_primitives::{Digest, RollupId};
 
     #[test]
     fn a_status_carries_reason_facts_field_and_delay() {
@@ -331,6 +323,7 @@ mod tests {
             },
             Refusal::LaneWindow,
             Refusal::Syncing,
+            Refusal::NoQuorum,
             Refusal::ShuttingDown,
         ];
         for refusal in refusals {

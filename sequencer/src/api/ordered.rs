@@ -16,8 +16,8 @@ use tokio::sync::oneshot;
 pub(crate) enum Ending {
     /// It is ordered at this height.
     Ordered(Height),
-    /// Its expiry height is final and it was not ordered.
-    Expired,
+    /// Its expiry height is final and it was not ordered; this block made it so.
+    Expired(Height),
 }
 
 #[derive(Debug, Default)]
@@ -97,7 +97,7 @@ impl OrderedWaiters {
             && *expiry <= height
         {
             if let Some((_, _, id)) = state.expiries.pop_first() {
-                state.end(&id, Ending::Expired);
+                state.end(&id, Ending::Expired(height));
             }
         }
     }

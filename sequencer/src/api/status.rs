@@ -8,9 +8,11 @@ use super::context::Context;
 use super::errors::Failure;
 use super::proofs::{self, bytes_of};
 use crate::node::clock;
+use crate::node::expired::Note;
 use crate::node::submission::TxProgress;
 use squad_mempool::pool::Place;
-use squad_primitives::{Batch, TxId};
+use squad_primitives::{Batch, Height, TxId};
+use squad_proto::reason::Reason;
 use squad_proto::v1;
 
 /// Status of a transaction in an ordered block.
@@ -40,6 +42,29 @@ fn pending(id: &TxId, status: v1::Status) -> v1::TransactionStatus {
         updated_at_ms: clock::wall_ms(),
         ..v1::TransactionStatus::default()
     }
+}
+
+/// Makes of a status that of a transaction which the block at `height` made expire.
+pub(crate) fn expire(status: &mut v1::TransactionStatus, height: Height) {
+    status.set_status(v1::Status::Expired);
+    status.height = height.0;
+    Reason::Expired.as_str().clone_into(&mut status.reason);
+    status.updated_at_ms = clock::wall_ms();
+}
+
+/// Status of a transaction that this operator took and that was not ordered in time.
+fn expired(ctx: &Context, note: &Note) -> Result<v1::TransactionStatus, Failure> {
+    let mut status = v1::TransactionStatus {
+        rollup_id: note.tx.rollup.0,
+        expiry_height: note.tx.expiry.0,
+        ..pending(&note.tx.id, v1::Status::Expired)
+    };
+    expire(&mut status, note.height);
+    // The block's own time, as for what is ordered, while it is kept.
+    if let Some(block) = ctx.node.block(note.height)? {
+        status.updated_at_ms = block.committed.block.timestamp_ms;
+    }
+    Ok(status)
 }
 
 /// Status of a transaction in a durable own batch.
@@ -84,7 +109,11 @@ pub(crate) fn find(
         Some(TxProgress::Accepted) => v1::Status::Accepted,
         // Ordered this moment: the next call shows it, this one what was true before.
         Some(TxProgress::Ordered { .. }) => v1::Status::Accepted,
-        None => return Ok(None),
+        None => {
+            let note = ingress.expired(id);
+            let status = note.map(|note| expired(ctx, &note)).transpose()?;
+            return Ok(status.map(|status| (status, None)));
+        }
     };
     Ok(Some((pending(id, status), None)))
 }

@@ -38,7 +38,7 @@ pub(crate) struct SubmitArgs {
     rollup: u64,
     #[command(flatten)]
     payload: PayloadArgs,
-    /// Last height at which it may be ordered [default: 256 blocks ahead]
+    /// Last height at which it may be ordered [default: 4,000 blocks ahead]
     #[arg(long, value_name = "HEIGHT")]
     expiry: Option<u64>,
     /// Status to wait for

@@ -9,7 +9,7 @@ use super::follow::Chain;
 use super::handle::{NodeHandle, NodeStatus};
 use super::hub::Hub;
 use super::metrics::{PipelineMetrics, StoreMetrics};
-use super::pipeline::{Orderer, by_lane, ids_of, record_changes};
+use super::pipeline::{Orderer, by_lane, ids_of, record_changes, recover_dedup};
 use super::recover::{self, Opened};
 use super::serve::{self, ANNOUNCED_MAX};
 use super::{NodeError, SharedRegistry, Until, clock, operator, prune};
@@ -71,14 +71,9 @@ pub(crate) async fn run(
         ingress: None,
         status: status_reader,
     };
-    let orderer = Orderer::recover(
-        opened.network,
-        recover::order_rules(&handle.genesis),
-        operator::hash_key()?,
-        None,
-        &opened.reader,
-        opened.head(),
-    )?;
+    let rules = recover::order_rules(&handle.genesis);
+    let dedup = recover_dedup(&rules, operator::hash_key()?, &opened.reader, opened.head())?;
+    let orderer = Orderer::recover(opened.network, rules, dedup, None, &opened.reader)?;
     let (announced, inbox) = mpsc::channel(ANNOUNCED_MAX);
     // The id on the control plane has no meaning beyond this run.
     let role = Role::Observer {

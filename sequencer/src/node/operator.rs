@@ -6,15 +6,16 @@ use super::effects::{Effects, World};
 use super::handle::{NodeHandle, NodeStatus};
 use super::hub::Hub;
 use super::inbound::{Gate, check_batches};
-use super::ingress::Ingress;
+use super::ingress::{Ingress, Rules};
+use super::intake::Doorkeeper;
 use super::maker::{LaneProgress, Maker, Wake};
 use super::metrics::{CoreMetrics, PipelineMetrics, StoreMetrics};
-use super::pipeline::{Orderer, Pipeline};
+use super::pipeline::{Orderer, Pipeline, SharedDedup, recover_dedup};
 use super::recover::{self, Opened};
 use super::{NodeError, SharedRegistry, Until, clock, prune, serve, spawn};
 use crate::config::Config;
 use squad_consensus::Core;
-use squad_mempool::admission::{AdmissionLimits, Intake};
+use squad_mempool::admission::AdmissionLimits;
 use squad_mempool::{
     Admission, AdmissionView, Batcher, BatcherConfig, IdHashKey, Lanes, LanesConfig, Pool,
     PoolConfig,
@@ -165,25 +166,41 @@ impl Starting {
         }
     }
 
-    fn ingress(&self, wake: &Arc<Wake>, key: IdHashKey) -> Ingress {
+    fn ingress(&self, wake: &Arc<Wake>, key: IdHashKey, ordered: SharedDedup) -> Ingress {
         let rules = &self.genesis.consensus;
         let limits = AdmissionLimits {
             payload_bytes: self.genesis.batch_limits().payload_bytes,
             expiry_max_blocks: rules.expiry_max_blocks,
         };
         let rollups = self.genesis.rollups.iter().map(|rollup| rollup.id);
+        let door = Doorkeeper::starting(rules.heartbeat_interval(), self.clock.now().time);
         Ingress::new(
-            Admission::new(self.opened.network, limits),
-            AdmissionView {
-                intake: Intake::Open,
-                head: self.opened.head(),
-                rollups: Arc::new(rollups.collect()),
+            Rules {
+                network: self.opened.network,
+                admission: Admission::new(self.opened.network, limits),
+                view: AdmissionView {
+                    intake: door.intake(),
+                    head: self.opened.head(),
+                    rollups: Arc::new(rollups.collect()),
+                },
+                door,
+                ordered,
             },
             Pool::new(self.pool_config(), key),
             self.clock,
             self.opened.reader.clone(),
             wake.clone(),
         )
+    }
+
+    fn dedup(&self, key: IdHashKey) -> Result<SharedDedup, NodeError> {
+        let rules = recover::order_rules(&self.genesis);
+        Ok(recover_dedup(
+            &rules,
+            key,
+            &self.opened.reader,
+            self.opened.head(),
+        )?)
     }
 
     fn links(&self, gate: Arc<Gate>) -> Result<DataPlane, NodeError> {
@@ -216,7 +233,8 @@ impl Starting {
         let (records, headers) = recover::lanes(&self.opened)?;
         let own = recover::own_batches(&self.opened, &headers, self.me)?;
         let wake = Arc::new(Wake::default());
-        let ingress = Arc::new(self.ingress(&wake, key));
+        let dedup = self.dedup(key)?;
+        let ingress = Arc::new(self.ingress(&wake, key, dedup.clone()));
         for batch in &own {
             let seq = batch.header().seq;
             ingress.lock().pool.on_recovered(seq, batch);
@@ -282,7 +300,7 @@ impl Starting {
             core_inputs,
         );
         let maker = self.maker(&ingress, &wake, &progress, &core, epoch, tip);
-        let order = self.pipeline(&hub, &ingress, &core, key)?;
+        let order = self.pipeline(&hub, &ingress, &core, dedup)?;
         let head = self.opened.head();
         let (network, limits) = (self.opened.network, self.genesis.batch_limits());
         let (to_core, to_links) = (core.clone(), links.clone());
@@ -410,15 +428,14 @@ impl Starting {
         hub: &Arc<Hub>,
         ingress: &Arc<Ingress>,
         core: &CoreSender,
-        hash_key: IdHashKey,
+        dedup: SharedDedup,
     ) -> Result<Pipeline, NodeError> {
         let orderer = Orderer::recover(
             self.opened.network,
             recover::order_rules(&self.genesis),
-            hash_key,
+            dedup,
             Some(self.key()),
             &self.opened.reader,
-            self.opened.head(),
         )?;
         Ok(Pipeline {
             orderer,

@@ -23,8 +23,8 @@ use squad_primitives::order::{OrderResult, RollupLeaf, order_root};
 use squad_primitives::{Batch, CommittedBlock, Height, NetworkId, RollupId, Signer, Tip, TxId};
 use squad_storage::{Changes, Database, StorageError, Store, Table};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A committed block whose batches are all held durably.
@@ -48,12 +48,45 @@ const FLOOR_INTERVAL: u64 = 64;
 /// anyway, so nothing is gained by a shorter time; a sync costs about 0.1 ms of CPU.
 const SYNC_INTERVAL: Duration = Duration::from_millis(100);
 
+/// Ids that are ordered and could be ordered again: written with each block, looked at when transactions
+/// come in. Held for the time of ordering a block, at most some milliseconds.
+pub(crate) type SharedDedup = Arc<Mutex<Dedup>>;
+
+/// Rebuilds the ids after the last stored block. `hash_key` is a secret of this process.
+///
+/// # Errors
+/// The store can't be read.
+pub(crate) fn recover_dedup(
+    rules: &OrderRules,
+    hash_key: IdHashKey,
+    reader: &Reader,
+    head: Height,
+) -> Result<SharedDedup, StorageError> {
+    let first = head.0.saturating_sub(rules.expiry_max_blocks).max(1);
+    let mut ids: Vec<(Height, TxId)> = Vec::new();
+    for height in first..=head.0 {
+        let Some(block) = reader.block(Height(height))? else {
+            continue;
+        };
+        for part in block.rollups {
+            // What expired already can't come again.
+            ids.extend(
+                part.expiries
+                    .into_iter()
+                    .zip(part.ids)
+                    .filter(|(expiry, _)| *expiry > head),
+            );
+        }
+    }
+    Ok(Arc::new(Mutex::new(Dedup::restore(hash_key, head, ids))))
+}
+
 /// What ordering depends on from block to block.
 #[derive(Debug)]
 pub(crate) struct Orderer {
     network: NetworkId,
     rules: OrderRules,
-    dedup: Dedup,
+    dedup: SharedDedup,
     /// Number of the last block of each rollup.
     numbers: BTreeMap<RollupId, u64>,
     /// Attests results; observers have none.
@@ -68,10 +101,9 @@ impl Orderer {
     pub(crate) fn recover(
         network: NetworkId,
         rules: OrderRules,
-        hash_key: IdHashKey,
+        dedup: SharedDedup,
         key: Option<Arc<dyn Signer>>,
         reader: &Reader,
-        head: Height,
     ) -> Result<Self, StorageError> {
         let mut numbers = BTreeMap::new();
         for rollup in rules.policies.keys() {
@@ -79,26 +111,10 @@ impl Orderer {
                 numbers.insert(*rollup, number);
             }
         }
-        let first = head.0.saturating_sub(rules.expiry_max_blocks).max(1);
-        let mut ids: Vec<(Height, TxId)> = Vec::new();
-        for height in first..=head.0 {
-            let Some(block) = reader.block(Height(height))? else {
-                continue;
-            };
-            for part in block.rollups {
-                // What expired already can't come again.
-                ids.extend(
-                    part.expiries
-                        .into_iter()
-                        .zip(part.ids)
-                        .filter(|(expiry, _)| *expiry > head),
-                );
-            }
-        }
         Ok(Self {
             network,
             rules,
-            dedup: Dedup::restore(hash_key, head, ids),
+            dedup,
             numbers,
             key,
         })
@@ -112,7 +128,10 @@ impl Orderer {
             height: block.block.height,
             lanes,
         };
-        let ordered = order_block(&input, &self.rules, &mut self.dedup);
+        let ordered = {
+            let mut dedup = self.dedup.lock().unwrap_or_else(PoisonError::into_inner);
+            order_block(&input, &self.rules, &mut dedup)
+        };
         let batches: Vec<&Batch> = lanes.iter().flatten().collect();
         self.finish(block, &batches, ordered)
     }

@@ -38,13 +38,15 @@ pub(crate) enum Answer {
         /// Number of the submission, and index in the batch.
         entries: Vec<(u64, u32)>,
     },
-    /// The same transaction was submitted before; nothing was queued again. If it is still queued the
-    /// answer comes with its batch instead.
+    /// The same transaction was submitted here before, or is ordered; nothing was queued again. If it is
+    /// still queued the answer comes with its batch instead.
     Known {
         /// Number of the submission.
         seq: u64,
         /// Its id.
         id: TxId,
+        /// Its expiry height.
+        expiry: Height,
         /// How far it is.
         progress: TxProgress,
     },

@@ -8,9 +8,8 @@ use crate::api::cursor::{CursorForm, Position, Stage};
 use crate::api::entries::{Selection, page};
 use crate::api::errors::{Failure, LaneSeq};
 use crate::api::feed::feed;
-use crate::api::{bodies, proofs};
+use crate::api::{bodies, proofs, status};
 use crate::node::record::OrderedBlock;
-use crate::node::submission::TxProgress;
 use squad_primitives::{Batch, BatchSeq, Digest, Height, OperatorId, RollupId, TxId};
 use squad_proto::reason::Reason;
 use squad_proto::v1;
@@ -160,22 +159,12 @@ fn get_block(
 }
 
 /// Why there is no proof for a transaction that is in no kept block.
-fn not_ordered(ctx: &Context, id: &TxId) -> Failure {
-    let progress = ctx
-        .node
-        .ingress
-        .as_ref()
-        .and_then(|ingress| ingress.progress(id));
-    let status = match progress {
-        Some(TxProgress::Received) => v1::Status::Received,
-        Some(TxProgress::Accepted) => v1::Status::Accepted,
-        Some(TxProgress::Ordered { .. }) | None => return Failure::unknown_tx(id),
+fn not_ordered(ctx: &Context, id: &TxId) -> Result<Failure, Failure> {
+    let Some((status, _)) = status::find(ctx, id)? else {
+        return Ok(ctx.unknown_tx(id));
     };
-    Failure::new(
-        Reason::NotOrdered,
-        format!("transaction {id} is not ordered"),
-    )
-    .with("status", status.as_str_name())
+    let message = format!("transaction {id} is not ordered");
+    Ok(Failure::new(Reason::NotOrdered, message).with("status", status.status().as_str_name()))
 }
 
 fn find_transaction(
@@ -190,7 +179,7 @@ fn find_transaction(
             match ctx.locate(&id)? {
                 Lookup::Found(found) => Ok(found),
                 Lookup::Pruned(height) => Err(Failure::pruned(height, ctx.node.reader.earliest())),
-                Lookup::Unknown => Err(not_ordered(ctx, &id)),
+                Lookup::Unknown => Err(not_ordered(ctx, &id)?),
             }
         }
         Some(Transaction::Position(at)) => {
@@ -261,6 +250,5 @@ fn get_batch(
         header: Some(batch.signed().into()),
         tx_ids: proofs::ids_of(&batch),
         transactions: transactions.collect(),
-        poa: None,
     })
 }

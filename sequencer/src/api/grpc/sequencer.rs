@@ -5,7 +5,6 @@ use super::status_stream::Statuses;
 use super::submit_stream::{self, Answers};
 use super::{Items, block, client, submit};
 use crate::api::context::{Shared, blocking};
-use crate::api::errors::Failure;
 use crate::api::feed::feed;
 use crate::api::status;
 use squad_proto::v1;
@@ -57,7 +56,7 @@ impl SequencerService for Service {
         let id = block::digest("tx_id", &request.tx_id)?;
         let answer = blocking(move || {
             let (mut status, found) =
-                status::find(&ctx, &id)?.ok_or_else(|| Failure::unknown_tx(&id))?;
+                status::find(&ctx, &id)?.ok_or_else(|| ctx.unknown_tx(&id))?;
             if let Some(found) = found.filter(|_| request.include_proof) {
                 status::add_proofs(&ctx, &mut status, &found)?;
             }

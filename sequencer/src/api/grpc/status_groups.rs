@@ -35,13 +35,10 @@ pub(super) fn present(
     id: &TxId,
     start: Height,
 ) -> Result<Option<StatusGroup>, Failure> {
-    let Some((status, found)) = status::find(ctx, id)? else {
+    let Some((status, _)) = status::find(ctx, id)? else {
         return Ok(None);
     };
-    if found.is_some_and(|found| found.block.height() > start) {
-        return Ok(None);
-    }
-    Ok(Some(single(&status)))
+    Ok((status.height <= start.0).then(|| single(&status)))
 }
 
 /// Whether a reader who asked for statuses from `min` on is told this one.
@@ -83,11 +80,64 @@ pub(super) async fn groups_of(
     };
     // Only copies that came too late and the like need the store.
     if !block.dropped.is_empty() {
-        let (ctx, filter) = (Arc::clone(ctx), Arc::clone(filter));
+        let (ctx, filter, block) = (Arc::clone(ctx), Arc::clone(filter), Arc::clone(&block));
         let dropped = blocking(move || dropped_groups(&ctx, &filter, min, &block)).await?;
         groups.extend(dropped);
     }
+    groups.extend(expired_groups(ctx, filter, &block).await?);
     Ok(groups.into())
+}
+
+/// Transactions that this operator took and that the block made expire. Behind all others, because
+/// another node has other ones.
+async fn expired_groups(
+    ctx: &Shared,
+    filter: &Arc<Filter>,
+    block: &Arc<OrderedBlock>,
+) -> Result<Vec<StatusGroup>, Failure> {
+    let Some(ingress) = &ctx.node.ingress else {
+        return Ok(Vec::new());
+    };
+    let mut expired = ingress.expired_at(block.height());
+    expired.retain(|tx| match &**filter {
+        Filter::Ids(_, ids) => ids.contains(&tx.id),
+        Filter::Rollup(rollup) => tx.rollup == *rollup,
+        Filter::Lane(_) => true,
+    });
+    if expired.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (ctx, block) = (Arc::clone(ctx), Arc::clone(block));
+    blocking(move || {
+        let mut by_rollup: BTreeMap<RollupId, Vec<TxId>> = BTreeMap::new();
+        for tx in expired {
+            // Another operator may have had it ordered.
+            if matches!(ctx.locate(&tx.id)?, Lookup::Unknown) {
+                by_rollup.entry(tx.rollup).or_default().push(tx.id);
+            }
+        }
+        let chunks = by_rollup
+            .iter()
+            .flat_map(|(rollup, ids)| ids.chunks(GROUP_MAX).map(|ids| (*rollup, ids)));
+        let group = |(rollup, ids): (RollupId, &[TxId])| StatusGroup {
+            rollup_id: rollup.0,
+            tx_ids: digests_packed(ids),
+            ..without_order(&block, Status::Expired, Some(Reason::Expired))
+        };
+        Ok(chunks.map(group).collect())
+    })
+    .await
+}
+
+/// What all groups share whose transactions a block ends without ordering them.
+fn without_order(block: &OrderedBlock, status: Status, reason: Option<Reason>) -> StatusGroup {
+    StatusGroup {
+        status: status.into(),
+        height: block.height().0,
+        reason: reason.map_or_else(String::new, |reason| reason.as_str().to_owned()),
+        updated_at_ms: block.committed.block.timestamp_ms,
+        ..StatusGroup::default()
+    }
 }
 
 /// Transactions that a block orders, by rollup.
@@ -185,7 +235,9 @@ fn dropped_group(
         return Ok(Some(single(&status::ordered(&found)?)));
     }
     let (status, reason) = match dropped.reason {
-        DropReason::Expired => (Status::Expired, None),
+        // It was told when the expiry height was ordered.
+        DropReason::Expired if was_told(ctx, &dropped.id, block.height()) => return Ok(None),
+        DropReason::Expired => (Status::Expired, Some(Reason::Expired)),
         // Its copy is pruned; what it was is not known any more.
         DropReason::Duplicate => return Ok(None),
         DropReason::ExpiryTooFar => (Status::Rejected, Some(Reason::ExpiryTooFar)),
@@ -203,14 +255,16 @@ fn dropped_group(
         return Ok(None);
     }
     Ok(Some(StatusGroup {
-        status: status.into(),
         rollup_id: rollup.unwrap_or_default().0,
         tx_ids: proofs::bytes_of(&dropped.id),
-        height: block.height().0,
-        reason: reason.map_or_else(String::new, |reason| reason.as_str().to_owned()),
-        updated_at_ms: block.committed.block.timestamp_ms,
-        ..StatusGroup::default()
+        ..without_order(block, status, reason)
     }))
+}
+
+/// Whether an item of a block up to `height` tells that the transaction expired.
+pub(super) fn was_told(ctx: &Context, id: &TxId, height: Height) -> bool {
+    let note = ctx.node.ingress.as_ref().and_then(|node| node.expired(id));
+    note.is_some_and(|note| note.height <= height)
 }
 
 /// Transactions of own batches from `first` to `last` that match and are not ordered already. Batches

@@ -7,12 +7,13 @@
 //! ```
 //!
 //! Items of a block follow from the block and the filter alone, so they are the same live, replayed and
-//! on every node. `EXPIRED` and `REJECTED` are told when a block holds the transaction without ordering
-//! it: an accepted transaction is in a durable batch, and every batch gets into a block. A copy that
+//! on every node, but for one kind: the operator that took a transaction tells `EXPIRED` with the block
+//! that made it so, other nodes only if a later block holds the transaction all the same. These items
+//! stand last. `REJECTED` is told when a block holds the transaction without ordering it. A copy that
 //! another operator's copy came before is told as `ORDERED` where that one stands, in streams about one
 //! operator's acceptances; the others have seen it then.
 
-use super::status_groups::{Filter, accepted_groups, groups_of, is_wanted, present};
+use super::status_groups::{Filter, accepted_groups, groups_of, is_wanted, present, was_told};
 use crate::api::blocks::{BlockReader, Lookup};
 use crate::api::context::{Context, Shared, blocking};
 use crate::api::cursor::{CursorForm, Position, Stage};
@@ -271,7 +272,7 @@ fn without_last_status(
         let ended = match ctx.locate(id)? {
             Lookup::Found(found) => found.block.height() < below,
             Lookup::Pruned(_) => true,
-            Lookup::Unknown => false,
+            Lookup::Unknown => was_told(ctx, id, below.prev()),
         };
         if ended {
             open.remove(id);

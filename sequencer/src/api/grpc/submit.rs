@@ -85,9 +85,6 @@ pub(super) async fn one(
     let id = transaction.id(&ctx.node.network);
     // Before anything else, so that no block can pass unseen.
     let waiting = wait_for_order.then(|| ctx.ordered.register(id, transaction.expiry));
-    if let Some(response) = ordered_response(ctx, id).await? {
-        return Ok(response);
-    }
     let (answers, mut answer) = mpsc::unbounded_channel();
     let submission = Submission {
         seq: 0,
@@ -103,7 +100,9 @@ pub(super) async fn one(
             let index = entries.first().map_or(0, |(_, index)| *index);
             accepted_response(&batch, index)?
         }
-        Answer::Known { progress, .. } => known_response(ctx, id, progress).await?,
+        Answer::Known {
+            progress, expiry, ..
+        } => known_response(ctx, id, expiry, progress).await?,
         Answer::Refused { refusal, .. } => return Err(Failure::from(&refusal)),
     };
     let Some(mut waiting) = waiting else {
@@ -126,10 +125,10 @@ pub(super) async fn one(
             response.receipt = accepted.receipt.or(response.receipt);
             Ok(response)
         }
-        Ok(Some(Ending::Expired)) => {
+        Ok(Some(Ending::Expired(height))) => {
             let mut response = accepted;
             if let Some(status) = response.status.as_mut() {
-                status.set_status(v1::Status::Expired);
+                status::expire(status, height);
             }
             Ok(response)
         }
@@ -175,17 +174,20 @@ async fn ordered_response(
 async fn known_response(
     ctx: &Shared,
     id: TxId,
+    expiry: Height,
     progress: TxProgress,
 ) -> Result<v1::SubmitTransactionResponse, Failure> {
-    if let Some((batch, index)) = status::own_batch(ctx, &id) {
-        return accepted_response(&batch, index);
-    }
+    // The order says more than the own lane, which may hold a copy that does not count.
     if let Some(response) = ordered_response(ctx, id).await? {
         return Ok(response);
+    }
+    if let Some((batch, index)) = status::own_batch(ctx, &id) {
+        return accepted_response(&batch, index);
     }
     let status = v1::TransactionStatus {
         tx_id: bytes_of(&id),
         status: status_of(progress).into(),
+        expiry_height: expiry.0,
         updated_at_ms: clock::wall_ms(),
         ..v1::TransactionStatus::default()
     };
@@ -227,7 +229,7 @@ pub(super) async fn many(
     let deadline = Instant::now() + BATCH_WAIT;
     while open > 0 {
         match timeout_at(deadline, answered.recv()).await {
-            Ok(Some(answer)) => open -= place(answer, request.want_receipt, &mut results),
+            Ok(Some(answer)) => open -= place(ctx, answer, request.want_receipt, &mut results),
             Ok(None) => return Err(Failure::shutting_down()),
             Err(_) => break,
         }
@@ -253,7 +255,12 @@ fn slot(results: &mut [v1::SubmitResult], seq: u64) -> Option<&mut v1::SubmitRes
 }
 
 /// Puts an answer into the results it is for; how many.
-fn place(answer: Answer, want_receipt: bool, results: &mut [v1::SubmitResult]) -> usize {
+fn place(
+    ctx: &Context,
+    answer: Answer,
+    want_receipt: bool,
+    results: &mut [v1::SubmitResult],
+) -> usize {
     let mut put = |seq, result| {
         if let Some(slot) = slot(results, seq) {
             *slot = result;
@@ -268,13 +275,31 @@ fn place(answer: Answer, want_receipt: bool, results: &mut [v1::SubmitResult]) -
             }
             count
         }
-        Answer::Known { seq, id, progress } => {
-            let known = v1::Accepted {
-                tx_id: bytes_of(&id),
-                status: status_of(progress).into(),
-                ..v1::Accepted::default()
+        Answer::Known {
+            seq,
+            id,
+            expiry,
+            progress,
+        } => {
+            let own = match progress {
+                TxProgress::Accepted => status::own_batch(ctx, &id),
+                _ => None,
             };
-            put(seq, result(known));
+            put(
+                seq,
+                match own {
+                    Some((batch, index)) => {
+                        let tree = want_receipt.then(|| Tree::new(batch.ids()));
+                        accepted(&batch, index, tree.as_ref())
+                    }
+                    None => result(v1::Accepted {
+                        tx_id: bytes_of(&id),
+                        status: status_of(progress).into(),
+                        expiry_height: expiry.0,
+                        ..v1::Accepted::default()
+                    }),
+                },
+            );
             1
         }
         Answer::Refused { seq, refusal } => {

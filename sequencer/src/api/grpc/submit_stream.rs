@@ -217,13 +217,18 @@ impl Channel {
                         });
                     }
                 }
-                Answer::Known { seq, id, progress } => {
+                Answer::Known {
+                    seq,
+                    id,
+                    expiry,
+                    progress,
+                } => {
                     count += 1;
                     message.known.push(v1::KnownTransaction {
                         client_seq: seq,
                         tx_id: bytes_of(&id),
                         status: status_of(progress).into(),
-                        expiry_height: 0,
+                        expiry_height: expiry.0,
                     });
                 }
                 Answer::Refused { seq, refusal } => {

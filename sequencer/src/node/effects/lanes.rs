@@ -5,7 +5,6 @@ use crate::node::core::CoreInput;
 use crate::node::stored::new_body;
 use crate::node::{EXIT_SAFETY, fatal, inbound};
 use bytes::Bytes;
-use squad_mempool::admission::Intake;
 use squad_mempool::lanes::LaneFault;
 use squad_mempool::{LaneOutput, LaneRecord, Lanes, PersistId};
 use squad_network::data::{Class, Offence};
@@ -191,11 +190,7 @@ impl Effects {
         let before = progress.certified.swap(certified, Ordering::AcqRel);
         let was_full = progress.full.swap(window.full, Ordering::AcqRel);
         if window.full != was_full {
-            let (from, to) = match window.full {
-                true => (Intake::Open, Intake::LaneWindow),
-                false => (Intake::LaneWindow, Intake::Open),
-            };
-            self.world.ingress.change_intake(from, to);
+            self.world.ingress.lane_full(window.full);
         }
         if certified != before || (was_full && !window.full) {
             self.world.wake.pushed();

@@ -3,6 +3,7 @@
 use super::Effects;
 use crate::node::clock::wall_ms;
 use crate::node::handle::PeerStatus;
+use crate::node::intake::Bearings;
 use squad_consensus::Core;
 use squad_mempool::Lanes;
 use squad_primitives::OperatorId;
@@ -49,14 +50,20 @@ impl Effects {
         let mut reachable = self.connected.clone();
         reachable.insert(me);
         let stake = self.committee.stake_of(&reachable);
+        let bearings = Bearings {
+            committed: view.committed,
+            target: view.certified.max(view.committed),
+            quorum_connected: self.committee.is_quorum(stake),
+        };
+        self.world.ingress.observe(&bearings);
         let load = self.world.ingress.lock().pool.load();
         self.status.send_modify(|status| {
             status.view = view.at;
             status.leader = view.leader;
             status.committed = view.committed;
-            status.target = view.certified.max(view.committed);
+            status.target = bearings.target;
             status.syncing = view.syncing;
-            status.quorum_connected = self.committee.is_quorum(stake);
+            status.quorum_connected = bearings.quorum_connected;
             status.peers = peers;
             status.own_tip = lanes.held_seq(me);
             status.own_ordered = lanes.committed_seq(me);

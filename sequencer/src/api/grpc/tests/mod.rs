@@ -3,6 +3,8 @@
 mod batch;
 mod blocks;
 mod calls;
+mod expired;
+mod known;
 mod proofs;
 mod receipts;
 mod statuses;
