@@ -371,11 +371,17 @@ impl Batch {
         &self.ids
     }
 
+    /// The encoding of the transaction at an index, sharing the body's memory.
+    #[must_use]
+    pub fn encoded(&self, index: usize) -> Option<Bytes> {
+        let (start, end) = tx_range(&self.body, self.header().tx_count, index)?;
+        Some(self.body.slice(start..end))
+    }
+
     /// The transaction at an index; its payload shares the body's memory.
     #[must_use]
     pub fn transaction(&self, index: usize) -> Option<Transaction> {
-        let (start, end) = tx_range(&self.body, self.header().tx_count, index)?;
-        Transaction::read_from(&self.body.slice(start..end)).ok()
+        Transaction::read_from(&self.encoded(index)?).ok()
     }
 
     /// Rollup, expiry and kind of the transaction at an index, without touching its payload.

@@ -60,6 +60,45 @@ pub fn root(leaves: &[Digest]) -> Digest {
         .map_or(Digest::ZERO, |top| bind_count(top, count))
 }
 
+/// All levels of a tree, for who needs the paths of many leaves: one hash per leaf for all of them,
+/// where [`Path::new`] hashes the whole tree for one.
+#[derive(Clone, Debug)]
+pub struct Tree {
+    /// Leaves first.
+    levels: Vec<Vec<Digest>>,
+}
+
+impl Tree {
+    /// Hashes the tree over `leaves`.
+    #[must_use]
+    pub fn new(leaves: &[Digest]) -> Self {
+        let mut levels = vec![leaves.to_vec()];
+        while let Some(level) = levels.last().filter(|level| level.len() > 1) {
+            let next = next_level(level);
+            levels.push(next);
+        }
+        Self { levels }
+    }
+
+    /// The path of leaf `index`, or `None` if there is no such leaf.
+    #[must_use]
+    pub fn path(&self, index: usize) -> Option<Path> {
+        let leaves = self.levels.first()?;
+        leaves.get(index)?;
+        let mut position = index;
+        let mut siblings = Vec::with_capacity(self.levels.len());
+        for level in &self.levels {
+            siblings.extend(level.get(position ^ 1).filter(|_| level.len() > 1));
+            position /= 2;
+        }
+        Some(Path {
+            index: u32::try_from(index).ok()?,
+            count: u32::try_from(leaves.len()).ok()?,
+            siblings,
+        })
+    }
+}
+
 /// Place of one leaf in a tree: index, count and the siblings on the way up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Path {
@@ -75,22 +114,7 @@ impl Path {
     /// The path of leaf `index`, or `None` if there is no such leaf.
     #[must_use]
     pub fn new(leaves: &[Digest], index: usize) -> Option<Self> {
-        leaves.get(index)?;
-        let mut siblings = Vec::new();
-        let mut level = leaves.to_vec();
-        let mut position = index;
-        while level.len() > 1 {
-            if let Some(sibling) = level.get(position ^ 1) {
-                siblings.push(*sibling);
-            }
-            level = next_level(&level);
-            position /= 2;
-        }
-        Some(Self {
-            index: u32::try_from(index).ok()?,
-            count: u32::try_from(leaves.len()).ok()?,
-            siblings,
-        })
+        Tree::new(leaves).path(index)
     }
 
     /// The root that this path gives for `leaf`, or `None` if the path has the wrong length.
@@ -155,6 +179,7 @@ mod tests {
         for count in 1..=33 {
             let leaves = leaves(count);
             let root = root(&leaves);
+            assert_eq!(Path::new(&leaves, count), None);
             for (index, leaf) in leaves.iter().enumerate() {
                 let path = Path::new(&leaves, index).unwrap();
                 assert_eq!(path.root(leaf), Some(root), "leaf {index} of {count}");

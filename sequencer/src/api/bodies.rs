@@ -6,7 +6,6 @@
 use super::errors::Failure;
 use crate::node::handle::NodeHandle;
 use crate::node::record::OrderedBlock;
-use bytes::Bytes;
 use squad_primitives::{Batch, Digest};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -80,24 +79,4 @@ impl BodyCache {
             })
             .collect()
     }
-}
-
-/// The encoding of a transaction inside a batch, sharing the body's memory.
-///
-/// A body is a table of 4-byte offsets, each the end of one transaction counted from the end of the
-/// table, followed by the transactions (`squad_primitives::batch`).
-pub(crate) fn encoded(batch: &Batch, index: u32) -> Option<Bytes> {
-    let body = batch.body();
-    let table = 4 * batch.header().tx_count as usize;
-    let end_of = |index: usize| {
-        let bytes = body.get(4 * index..4 * index + 4)?;
-        Some(u32::from_le_bytes(bytes.try_into().ok()?) as usize)
-    };
-    let index = index as usize;
-    let start = match index.checked_sub(1) {
-        None => 0,
-        Some(before) => end_of(before)?,
-    };
-    let (start, end) = (table + start, table + end_of(index)?);
-    (4 * index < table && start <= end && end <= body.len()).then(|| body.slice(start..end))
 }

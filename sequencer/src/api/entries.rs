@@ -3,7 +3,6 @@
 //! Where a message ends depends only on the entries and on where it starts, never on the node or on the
 //! header: so a stream that is resumed at any item goes on with the same items, on any node.
 
-use super::bodies::encoded;
 use super::errors::Failure;
 use crate::node::record::{OrderedBlock, RollupPart};
 use bytes::Bytes;
@@ -130,7 +129,7 @@ fn transaction(
         .get(index)
         .and_then(|place| {
             let batch = batches.get(place.batch as usize)?.as_ref()?;
-            encoded(batch, place.index)
+            batch.encoded(place.index as usize)
         })
         .ok_or_else(|| Failure::internal("an ordered transaction is not in its batch"))
 }

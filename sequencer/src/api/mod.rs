@@ -37,7 +37,6 @@ mod proofs;
 mod status;
 #[cfg(test)]
 mod testing;
-mod tree;
 
 use crate::config::Config;
 use crate::node::SharedRegistry;

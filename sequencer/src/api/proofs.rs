@@ -7,11 +7,11 @@
 use super::blocks::Located;
 use super::context::Context;
 use super::errors::Failure;
-use super::tree::Tree;
 use crate::node::record::OrderedBlock;
 use bytes::Bytes;
+use squad_primitives::merkle::{self, Tree};
 use squad_primitives::order::RollupProof;
-use squad_primitives::{Batch, Digest, RollupId, SignedHeader, merkle};
+use squad_primitives::{Batch, Digest, RollupId, SignedHeader};
 use squad_proto::convert::{cut_tips, digests_packed};
 use squad_proto::v1;
 
@@ -132,7 +132,9 @@ pub(crate) fn receipt_group(
         expiry_heights.truncate(1);
     }
     let paths = tree.map(|tree| {
-        let paths = indices.iter().filter_map(|index| tree.path(*index));
+        let paths = indices
+            .iter()
+            .filter_map(|index| tree.path(*index as usize));
         paths.map(|path| (&path).into()).collect()
     });
     v1::ReceiptGroup {

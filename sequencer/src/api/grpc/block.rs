@@ -8,7 +8,7 @@ use crate::api::cursor::{CursorForm, Position, Stage};
 use crate::api::entries::{Selection, page};
 use crate::api::errors::{Failure, LaneSeq};
 use crate::api::feed::feed;
-use crate::api::{bodies, proofs, status};
+use crate::api::{proofs, status};
 use crate::node::record::OrderedBlock;
 use squad_primitives::{Batch, BatchSeq, Digest, Height, OperatorId, RollupId, TxId};
 use squad_proto::reason::Reason;
@@ -244,7 +244,7 @@ fn get_batch(
     request: &v1::GetBatchRequest,
 ) -> Result<v1::GetBatchResponse, Failure> {
     let batch = find_batch(ctx, request)?;
-    let transactions = (0..batch.header().tx_count).filter_map(|i| bodies::encoded(&batch, i));
+    let transactions = (0..batch.ids().len()).filter_map(|index| batch.encoded(index));
     Ok(v1::GetBatchResponse {
         digest: proofs::bytes_of(&batch.digest()),
         header: Some(batch.signed().into()),

@@ -11,6 +11,7 @@ mod sequencer;
 mod status_groups;
 mod status_stream;
 mod submit;
+mod submit_batch;
 mod submit_stream;
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 use super::receipts::Receipts;
 use super::status_stream::Statuses;
 use super::submit_stream::{self, Answers};
-use super::{Items, block, client, submit};
+use super::{Items, block, client, submit, submit_batch};
 use crate::api::context::{Shared, blocking};
 use crate::api::feed::feed;
 use crate::api::status;
@@ -34,7 +34,7 @@ impl SequencerService for Service {
         request: Request<v1::SubmitTransactionBatchRequest>,
     ) -> Result<Response<v1::SubmitTransactionBatchResponse>, Status> {
         let client = client(&request)?;
-        let answer = submit::many(&self.0, &client, request.into_inner());
+        let answer = submit_batch::many(&self.0, &client, request.into_inner());
         Ok(Response::new(Box::pin(answer).await?))
     }
 

@@ -1,4 +1,4 @@
-//! `SubmitTransaction` and `SubmitTransactionBatch`: one answer per call.
+//! `SubmitTransaction`: one transaction, and the wait for its status.
 
 use super::submit_stream::{check_rate, status_of};
 use crate::api::blocks::Lookup;
@@ -8,10 +8,9 @@ use crate::api::errors::Failure;
 use crate::api::ordered::Ending;
 use crate::api::proofs::{self, bytes_of};
 use crate::api::status;
-use crate::api::tree::Tree;
 use crate::node::clock;
 use crate::node::submission::{Answer, Submission, TxProgress};
-use squad_primitives::{Batch, Digest, Height, Transaction, TxId};
+use squad_primitives::{Batch, Height, Transaction, TxId};
 use squad_proto::reason::Reason;
 use squad_proto::v1;
 use std::sync::Arc;
@@ -25,11 +24,9 @@ const WAIT_MS_DEFAULT: u32 = 5_000;
 const WAIT_MS_MAX: u32 = 10_000;
 /// Time that the answer keeps to reach the client before the client's own deadline.
 const DEADLINE_MARGIN: Duration = Duration::from_millis(50);
-/// Longest wait for the answers of a batch.
-const BATCH_WAIT: Duration = Duration::from_secs(9);
 
 /// Reads a transaction of a request and chooses its expiry if the client left that to the server.
-fn transaction(ctx: &Context, message: v1::Transaction) -> Result<Transaction, Failure> {
+pub(super) fn transaction(ctx: &Context, message: v1::Transaction) -> Result<Transaction, Failure> {
     let mut transaction = Transaction::try_from(message)?;
     if transaction.expiry == Height::ZERO {
         transaction.expiry = ctx.default_expiry();
@@ -54,7 +51,7 @@ fn deadline(
 }
 
 /// The wait ended first.
-fn elapsed(id: &TxId, reached: v1::Status) -> Failure {
+pub(super) fn elapsed(id: &TxId, reached: v1::Status) -> Failure {
     let message = format!(
         "transaction {id} is {} so far; it lives on",
         reached.as_str_name()
@@ -194,141 +191,5 @@ async fn known_response(
     Ok(v1::SubmitTransactionResponse {
         status: Some(status),
         receipt: None,
-    })
-}
-
-/// Submits many transactions; each has its own result.
-pub(super) async fn many(
-    ctx: &Shared,
-    client: &ClientInfo,
-    request: v1::SubmitTransactionBatchRequest,
-) -> Result<v1::SubmitTransactionBatchResponse, Failure> {
-    let ingress = Arc::clone(ctx.ingress()?);
-    if request.transactions.is_empty() {
-        return Err(Failure::field("transactions", "empty"));
-    }
-    let payloads = request.transactions.iter().map(|tx| tx.payload.len());
-    check_rate(ctx, client, payloads)?;
-    let mut results = vec![v1::SubmitResult::default(); request.transactions.len()];
-    let mut submissions = Vec::with_capacity(results.len());
-    for ((seq, slot), message) in (0..).zip(&mut results).zip(request.transactions) {
-        match transaction(ctx, message) {
-            Ok(transaction) => submissions.push(Submission { seq, transaction }),
-            Err(failure) => *slot = refused(failure),
-        }
-    }
-    // What is told of those whose answer does not come in time.
-    let ids: Vec<(u64, Digest)> = submissions
-        .iter()
-        .map(|submission| (submission.seq, submission.transaction.id(&ctx.node.network)))
-        .collect();
-    let mut open = submissions.len();
-    let (answers, mut answered) = mpsc::unbounded_channel();
-    ingress.submit(submissions, &answers);
-    drop(answers);
-    let deadline = Instant::now() + BATCH_WAIT;
-    while open > 0 {
-        match timeout_at(deadline, answered.recv()).await {
-            Ok(Some(answer)) => open -= place(ctx, answer, request.want_receipt, &mut results),
-            Ok(None) => return Err(Failure::shutting_down()),
-            Err(_) => break,
-        }
-    }
-    for (seq, id) in ids {
-        if let Some(slot) = slot(&mut results, seq)
-            && slot.result.is_none()
-        {
-            *slot = refused(elapsed(&id, v1::Status::Received));
-        }
-    }
-    Ok(v1::SubmitTransactionBatchResponse { results })
-}
-
-fn refused(failure: Failure) -> v1::SubmitResult {
-    v1::SubmitResult {
-        result: Some(v1::submit_result::Result::Error(failure.into())),
-    }
-}
-
-fn slot(results: &mut [v1::SubmitResult], seq: u64) -> Option<&mut v1::SubmitResult> {
-    results.get_mut(usize::try_from(seq).ok()?)
-}
-
-/// Puts an answer into the results it is for; how many.
-fn place(
-    ctx: &Context,
-    answer: Answer,
-    want_receipt: bool,
-    results: &mut [v1::SubmitResult],
-) -> usize {
-    let mut put = |seq, result| {
-        if let Some(slot) = slot(results, seq) {
-            *slot = result;
-        }
-    };
-    match answer {
-        Answer::Accepted { batch, entries } => {
-            let tree = want_receipt.then(|| Tree::new(batch.ids()));
-            let count = entries.len();
-            for (seq, index) in entries {
-                put(seq, accepted(&batch, index, tree.as_ref()));
-            }
-            count
-        }
-        Answer::Known {
-            seq,
-            id,
-            expiry,
-            progress,
-        } => {
-            let own = match progress {
-                TxProgress::Accepted => status::own_batch(ctx, &id),
-                _ => None,
-            };
-            put(
-                seq,
-                match own {
-                    Some((batch, index)) => {
-                        let tree = want_receipt.then(|| Tree::new(batch.ids()));
-                        accepted(&batch, index, tree.as_ref())
-                    }
-                    None => result(v1::Accepted {
-                        tx_id: bytes_of(&id),
-                        status: status_of(progress).into(),
-                        expiry_height: expiry.0,
-                        ..v1::Accepted::default()
-                    }),
-                },
-            );
-            1
-        }
-        Answer::Refused { seq, refusal } => {
-            put(seq, refused(Failure::from(&refusal)));
-            1
-        }
-    }
-}
-
-fn result(accepted: v1::Accepted) -> v1::SubmitResult {
-    v1::SubmitResult {
-        result: Some(v1::submit_result::Result::Accepted(accepted)),
-    }
-}
-
-fn accepted(batch: &Batch, index: u32, tree: Option<&Tree>) -> v1::SubmitResult {
-    let id = batch.ids().get(index as usize);
-    let receipt = tree.and_then(|tree| {
-        Some(v1::Receipt {
-            tx_id: bytes_of(id?),
-            header: Some(batch.signed().into()),
-            path: Some((&tree.path(index)?).into()),
-        })
-    });
-    result(v1::Accepted {
-        tx_id: id.map(bytes_of).unwrap_or_default(),
-        status: v1::Status::Accepted.into(),
-        expiry_height: batch.meta(index as usize).map_or(0, |meta| meta.expiry.0),
-        placement: Some(proofs::placement(batch.signed(), index)),
-        receipt,
     })
 }
