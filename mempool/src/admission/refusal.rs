@@ -124,8 +124,8 @@ impl Refusal {
                 Some(*retry_after)
             }
             Self::LaneWindow => Some(RETRY_DEFAULT),
-            Self::NoQuorum => Some(Duration::from_secs(2)),
-            Self::Syncing | Self::ShuttingDown => Some(Duration::from_secs(5)),
+            Self::Syncing | Self::NoQuorum => Some(Duration::from_secs(2)),
+            Self::ShuttingDown => Some(Duration::from_secs(5)),
             _ => None,
         }
     }

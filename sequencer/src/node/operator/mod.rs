@@ -5,7 +5,7 @@ mod parts;
 use super::clock::Clock;
 use super::core::{CoreInput, CoreLoop, CoreSender};
 use super::effects::{Effects, World};
-use super::handle::{NodeHandle, NodeStatus};
+use super::handle::{NodeHandle, NodeStatus, PeerStatus};
 use super::hub::Hub;
 use super::inbound::{Gate, check_batches};
 use super::ingress::Ingress;
@@ -18,7 +18,9 @@ use squad_mempool::{IdHashKey, Lanes};
 use squad_network::control::Role;
 use squad_network::data::Metrics as LinkMetrics;
 use squad_primitives::genesis::Genesis;
-use squad_primitives::{Committee, Ed25519Verifier, Epoch, IdentityKey, OperatorId, Signer};
+use squad_primitives::{
+    BatchSeq, Committee, Ed25519Verifier, Epoch, IdentityKey, OperatorId, Signer,
+};
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc;
@@ -131,6 +133,29 @@ impl Starting {
         self.opened.committee.in_epoch(self.epoch())
     }
 
+    /// What is known before the core has looked: nobody is connected yet. Without the others in it the
+    /// node would look complete.
+    fn first_status(&self) -> NodeStatus {
+        let committee = self.committee();
+        let others = committee.members().iter();
+        let others = others.filter(|member| member.operator != self.me);
+        NodeStatus {
+            started_at_ms: clock::wall_ms(),
+            committed: self.opened.head(),
+            target: self.opened.head(),
+            peers: others
+                .map(|member| PeerStatus {
+                    operator: member.operator,
+                    connected: false,
+                    rtt_us: 0,
+                    lane_seq: BatchSeq::ZERO,
+                    acked_seq: BatchSeq::ZERO,
+                })
+                .collect(),
+            ..NodeStatus::default()
+        }
+    }
+
     async fn start(self, registry: SharedRegistry, until: Until) -> Result<(), NodeError> {
         let key = hash_key()?;
         let (records, headers) = recover::lanes(&self.opened)?;
@@ -165,10 +190,7 @@ impl Starting {
 
         let hub = Arc::new(Hub::new(self.opened.head()));
         until.follow(&hub);
-        let (status, status_reader) = watch::channel(NodeStatus {
-            started_at_ms: clock::wall_ms(),
-            ..NodeStatus::default()
-        });
+        let (status, status_reader) = watch::channel(self.first_status());
         let epoch = Arc::new(AtomicU64::new(self.epoch().0));
         let progress = Arc::new(LaneProgress::default());
         let (pipeline, blocks) = mpsc::channel();
