@@ -53,20 +53,33 @@ fn shape_of<U: 'static>() -> &'static Shape {
 /// # Errors
 /// `INVALID_ARGUMENT` with reason `TOO_LARGE` for too many transactions, `UNDECODABLE` for the rest.
 pub fn decode_request<U: Message + Default + 'static>(bytes: Bytes) -> Result<U, Status> {
-    shape_of::<U>().check(&bytes).map_err(|error| match error {
-        LimitError::TooMany { limit, .. } if limit > 1 => {
-            let metadata = HashMap::from([("limit".into(), limit.to_string())]);
-            refused(Reason::TooLarge, error.to_string(), metadata)
-        }
-        _ => refused(Reason::Undecodable, error.to_string(), HashMap::new()),
-    })?;
-    U::decode(bytes)
-        .map_err(|error| refused(Reason::Undecodable, error.to_string(), HashMap::new()))
+    shape_of::<U>().check(&bytes).map_err(broken_limit)?;
+    U::decode(bytes).map_err(|error| {
+        let details = details(Reason::Undecodable, HashMap::new());
+        Status::with_error_details(Code::InvalidArgument, error.to_string(), details)
+    })
 }
 
-fn refused(reason: Reason, message: String, metadata: HashMap<String, String>) -> Status {
-    let details = ErrorDetails::with_error_info(reason.as_str(), DOMAIN, metadata);
+fn broken_limit(error: LimitError) -> Status {
+    let message = error.to_string();
+    let (mut details, field) = match error {
+        LimitError::TooMany { field, limit } if limit > 1 => {
+            let metadata = HashMap::from([("limit".into(), limit.to_string())]);
+            (details(Reason::TooLarge, metadata), Some(field))
+        }
+        LimitError::TooMany { field, .. } | LimitError::TooShort { field, .. } => {
+            (details(Reason::Undecodable, HashMap::new()), Some(field))
+        }
+        LimitError::Malformed { .. } => (details(Reason::Undecodable, HashMap::new()), None),
+    };
+    if let Some(field) = field {
+        details.add_bad_request_violation(field, message.as_str());
+    }
     Status::with_error_details(Code::InvalidArgument, message, details)
+}
+
+fn details(reason: Reason, metadata: HashMap<String, String>) -> ErrorDetails {
+    ErrorDetails::with_error_info(reason.as_str(), DOMAIN, metadata)
 }
 
 /// Codec of the generated servers.
@@ -160,6 +173,8 @@ mod tests {
         assert_eq!(info.reason, "TOO_LARGE");
         assert_eq!(info.domain, "squad.v1");
         assert_eq!(info.metadata["limit"], "1000");
+        let violations = status.get_details_bad_request().unwrap().field_violations;
+        assert_eq!(violations[0].field, "transactions");
     }
 
     #[test]

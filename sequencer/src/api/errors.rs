@@ -246,9 +246,11 @@ impl From<squad_storage::StorageError> for Failure {
 pub(crate) fn with_reason(status: Status, message_bytes_limit: usize) -> Status {
     if status.code() == Code::OutOfRange && status.details().is_empty() {
         let message = format!("message: {}", status.message());
-        return Failure::new(Reason::TooLarge, message)
-            .with("limit", message_bytes_limit)
-            .into();
+        let failure = Failure {
+            field: Some("message"),
+            ..Failure::new(Reason::TooLarge, message)
+        };
+        return failure.with("limit", message_bytes_limit).into();
     }
     status
 }
