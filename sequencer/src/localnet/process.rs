@@ -32,16 +32,15 @@ impl ProcessId {
     /// # Errors
     /// If it has ended and was collected.
     pub fn of(pid: i32) -> io::Result<Self> {
-        let (_, start_ticks) = read_stat(pid)?;
+        let start_ticks = Stat::read(pid)?.start_ticks;
         Ok(Self { pid, start_ticks })
     }
 
-    /// Whether the process is still there and not a zombie.
+    /// Whether the process is still there. A zombie, which only waits to be collected, is not.
     #[must_use]
     pub fn is_running(&self) -> bool {
-        read_stat(self.pid).is_ok_and(|(state, start_ticks)| {
-            start_ticks == self.start_ticks && !matches!(state, b'Z' | b'X')
-        })
+        Stat::read(self.pid)
+            .is_ok_and(|stat| stat.start_ticks == self.start_ticks && !stat.has_ended())
     }
 
     /// Sends a signal, if the process is still the one that was noted. The handle is opened before the
@@ -68,20 +67,40 @@ impl ProcessId {
     }
 }
 
-/// State letter and start time of a process: fields 3 and 22 of `/proc/<pid>/stat`. The name before
-/// them may hold anything, but ends with the last parenthesis.
-fn read_stat(pid: i32) -> io::Result<(u8, u64)> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let fields = text
-        .rsplit_once(')')
-        .map(|(_, rest)| rest.split_ascii_whitespace());
-    let parse = || {
-        let mut fields = fields?;
-        let state = *fields.next()?.as_bytes().first()?;
-        let start_ticks = fields.nth(18)?.parse().ok()?;
-        Some((state, start_ticks))
-    };
-    parse().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "unexpected /proc/<pid>/stat"))
+/// What `/proc/<pid>/stat` says of a process: its fields 3, 20 and 22.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stat {
+    /// State letter of the first thread.
+    state: u8,
+    /// Threads, the first one included.
+    threads: u64,
+    start_ticks: u64,
+}
+
+impl Stat {
+    fn read(pid: i32) -> io::Result<Self> {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        Self::parse(&text).ok_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidData, "unexpected /proc/<pid>/stat")
+        })
+    }
+
+    /// The name in field 2 may hold anything, but ends with the last parenthesis.
+    fn parse(text: &str) -> Option<Self> {
+        let (_, rest) = text.rsplit_once(')')?;
+        let mut fields = rest.split_ascii_whitespace();
+        Some(Self {
+            state: *fields.next()?.as_bytes().first()?,
+            threads: fields.nth(16)?.parse().ok()?,
+            start_ticks: fields.nth(1)?.parse().ok()?,
+        })
+    }
+
+    /// A killed process looks like a zombie as soon as its first thread is gone. The others may take a
+    /// moment longer, and until then its files are open and its locks are held.
+    const fn has_ended(&self) -> bool {
+        matches!(self.state, b'Z' | b'X') && self.threads <= 1
+    }
 }
 
 /// Starts a program whose output goes to the end of a file. It gets a process group of its own: Ctrl-C in
@@ -144,6 +163,21 @@ pub async fn stop_all(processes: &[ProcessId]) -> io::Result<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_has_ended_when_its_last_thread_has() {
+        let stat = |state: char, threads: u32| {
+            let text = format!(
+                "42 (a) b) {state} 1 42 42 0 -1 4228412 0 0 0 0 9 9 0 0 20 0 {threads} 0 777 0 0"
+            );
+            let stat = Stat::parse(&text).unwrap();
+            assert_eq!(stat.start_ticks, 777);
+            stat
+        };
+        assert!(!stat('S', 1).has_ended());
+        assert!(!stat('Z', 3).has_ended());
+        assert!(stat('Z', 1).has_ended());
+    }
 
     #[test]
     fn a_process_is_recognised_by_its_start_and_left_alone_otherwise() {
