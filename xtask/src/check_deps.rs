@@ -11,9 +11,10 @@
 //! benches: may use any, nothing uses it.   contracts: tests with mach.   xtask: outside.
 //! ```
 //!
-//! An arrow points from the used to the user. Dev-dependencies follow the same arrows. What a crate
-//! pulls in from the registry is looked at crate by crate: a workspace build merges features and
-//! would blame, or excuse, the wrong one.
+//! An arrow points from the used to the user. Dev-dependencies follow the same arrows, and one more: the
+//! tests of `sequencer` put load on real operators with `loadtest`. What a crate pulls in from the
+//! registry is looked at crate by crate: a workspace build merges features and would blame, or excuse,
+//! the wrong one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -65,6 +66,14 @@ fn allowed(user: &str) -> Option<Vec<&'static str>> {
     })
 }
 
+/// What the tests of `user` may depend on besides.
+fn allowed_in_tests(user: &str) -> &'static [&'static str] {
+    match user {
+        "sequencer" => &["loadtest"],
+        _ => &[],
+    }
+}
+
 /// Checks the workspace around the current directory.
 ///
 /// # Errors
@@ -83,8 +92,17 @@ pub(crate) fn run() -> Result<()> {
     bail!("forbidden dependencies:\n  {}", problems.join("\n  "))
 }
 
-/// Folder of each workspace crate → folders of the workspace crates it depends on.
-type Workspace = BTreeMap<String, BTreeSet<String>>;
+/// Folder of each workspace crate → what it depends on in the workspace.
+type Workspace = BTreeMap<String, BTreeSet<Arrow>>;
+
+/// A dependency on a workspace crate.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Arrow {
+    /// Folder of the used crate.
+    used: String,
+    /// Whether only tests use it.
+    dev: bool,
+}
 
 fn folder_of(package: &str) -> &str {
     package.strip_prefix("squad-").unwrap_or(package)
@@ -104,8 +122,12 @@ fn parse_workspace(metadata: &Value) -> Result<Workspace> {
             let local = dependencies
                 .iter()
                 .filter(|dependency| dependency["path"].is_string())
-                .filter_map(|dependency| dependency["name"].as_str())
-                .map(|used| folder_of(used).to_owned())
+                .filter_map(|dependency| {
+                    Some(Arrow {
+                        used: folder_of(dependency["name"].as_str()?).to_owned(),
+                        dev: dependency["kind"] == "dev",
+                    })
+                })
                 .collect();
             Ok((folder_of(name).to_owned(), local))
         })
@@ -119,8 +141,9 @@ fn arrow_problems(workspace: &Workspace) -> Vec<String> {
             problems.push(format!("crate `{user}` has no place in the graph"));
             continue;
         };
-        for used in dependencies {
-            if !allowed.contains(&used.as_str()) {
+        for Arrow { used, dev } in dependencies {
+            let in_tests = *dev && allowed_in_tests(user).contains(&used.as_str());
+            if !in_tests && !allowed.contains(&used.as_str()) {
                 problems.push(format!("`{user}` must not use `{used}`"));
             }
         }
@@ -175,13 +198,20 @@ fn registry_problems(folder: &str, crates: &BTreeSet<String>) -> Vec<String> {
 mod tests {
     use super::*;
 
+    fn arrow(used: &str, dev: bool) -> Arrow {
+        Arrow {
+            used: used.to_owned(),
+            dev,
+        }
+    }
+
     fn workspace(arrows: &[(&str, &[&str])]) -> Workspace {
         arrows
             .iter()
             .map(|(user, used)| {
                 (
                     (*user).to_owned(),
-                    used.iter().map(|name| (*name).to_owned()).collect(),
+                    used.iter().map(|name| arrow(name, false)).collect(),
                 )
             })
             .collect()
@@ -204,6 +234,24 @@ mod tests {
                 "`client` must not use `sequencer`",
                 "`loadtest` must not use `network`"
             ]
+        );
+    }
+
+    #[test]
+    fn only_tests_of_the_node_use_the_load_generator() {
+        let mut crates = workspace(&[("sequencer", &[]), ("client", &[])]);
+        let mut add =
+            |user: &str, arrow: Arrow| crates.entry(user.to_owned()).or_default().insert(arrow);
+        add("sequencer", arrow("loadtest", true));
+        add("client", arrow("loadtest", true));
+        assert_eq!(
+            arrow_problems(&crates),
+            ["`client` must not use `loadtest`"]
+        );
+        let normal = workspace(&[("sequencer", &["loadtest"])]);
+        assert_eq!(
+            arrow_problems(&normal),
+            ["`sequencer` must not use `loadtest`"]
         );
     }
 

@@ -1,70 +1,14 @@
 //! A local network of real processes: started, used, hit by a crash, stopped.
 
-use crate::command::{Home, Ran, run, squad};
-use serde_json::Value;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-
-/// A network that is stopped even if the test fails half-way.
-struct Localnet {
-    home: Home,
-    directory: PathBuf,
-}
-
-impl Localnet {
-    fn up() -> (Self, Value) {
-        let home = Home::new();
-        let directory = home.file("net");
-        let net = Self { home, directory };
-        let state = net
-            .localnet(&["up", "--detach", "--rollups=kv:7", "--format=json"])
-            .json();
-        (net, state)
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = squad();
-        command
-            .arg("localnet")
-            .args(arguments)
-            .arg("--dir")
-            .arg(&self.directory);
-        command
-    }
-
-    fn localnet(&self, arguments: &[&str]) -> Ran {
-        run(&mut self.command(arguments))
-    }
-
-    /// Starts a command and does not wait for its end.
-    fn begin(&self, arguments: &[&str]) -> Child {
-        self.command(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the binary runs")
-    }
-}
-
-impl Drop for Localnet {
-    fn drop(&mut self) {
-        self.localnet(&["down"]);
-    }
-}
-
-fn endpoint(state: &Value, node: usize) -> String {
-    format!(
-        "--endpoint=http://{}",
-        state["nodes"][node]["grpc"].as_str().unwrap()
-    )
-}
+use crate::command::{Home, run, squad};
+use crate::net::Localnet;
+use std::path::Path;
 
 #[test]
 fn a_transaction_is_ordered_proven_and_survives_a_crash() {
-    let (net, state) = Localnet::up();
+    let net = Localnet::up(&["--rollups=kv:7"]);
     let home = &net.home;
-    let first = endpoint(&state, 0);
+    let first = net.flag(0);
 
     let submit = [
         "tx",
@@ -80,14 +24,12 @@ fn a_transaction_is_ordered_proven_and_survives_a_crash() {
     let height = sent["height"].as_u64().unwrap();
 
     // Another operator tells the same, with a proof that holds under the genesis.
-    let second = endpoint(&state, 1);
+    let second = net.flag(1);
     let wait = ["status", &second, "--wait=ready", "--format=json"];
     let status = home.squad(&wait).json();
-    assert_eq!(status["network_id"], state["network_id"]);
-    let genesis = format!(
-        "--genesis={}/config/genesis.json",
-        state["nodes"][1]["home"].as_str().unwrap()
-    );
+    let network = net.state().network_id.to_string();
+    assert_eq!(status["network_id"], network);
+    let genesis = format!("--genesis={}", net.genesis().display());
     // One operator of four attests its own place only, which proves nothing.
     let alone = ["tx", "proof", id, &first, &genesis, "--format=json"];
     let error = home.squad(&alone).fails(14);
@@ -125,9 +67,8 @@ fn a_transaction_is_ordered_proven_and_survives_a_crash() {
     home.squad(&["status", &first, &other]).fails(10);
 
     // Two homes can't share one directory of data.
-    let taken = state["nodes"][2]["home"].as_str().unwrap();
     let mut command = squad();
-    command.args(["start", "--home", taken]);
+    command.arg("start").arg("--home").arg(net.node(2).home);
     run(&mut command).fails(5);
 
     // One operator of four is killed: the others go on, and it comes back.
@@ -144,7 +85,7 @@ fn a_transaction_is_ordered_proven_and_survives_a_crash() {
         .json();
     assert_eq!(sent["status"], "ordered");
     net.localnet(&["restart", "3"]).ok();
-    let last = endpoint(&state, 3);
+    let last = net.flag(3);
     let sent = home
         .squad(&[
             "tx",
@@ -165,7 +106,8 @@ fn a_transaction_is_ordered_proven_and_survives_a_crash() {
     assert_eq!((&down["stopped"], &down["killed"]), (&4.into(), &0.into()));
 
     // The data is readable and whole without the node.
-    let stopped = state["nodes"][3]["home"].as_str().unwrap();
+    let stopped = net.node(3).home;
+    let stopped = stopped.to_str().unwrap();
     let check = home
         .squad(&["db", "check", "--home", stopped, "--format=json"])
         .json();
@@ -194,7 +136,7 @@ fn processes_of(directory: &Path) -> Vec<String> {
 
 #[test]
 fn commands_at_the_same_time_lose_no_process_and_down_leaves_none() {
-    let (net, _) = Localnet::up();
+    let net = Localnet::up(&[]);
     let nodes = ["0", "1", "2", "3"];
     // Each operator is restarted twice, and two are hit by a crash meanwhile: some of these end with an
     // error because another one took their process away. What counts is that none is forgotten.
@@ -206,15 +148,9 @@ fn commands_at_the_same_time_lose_no_process_and_down_leaves_none() {
     for command in &mut commands {
         command.wait().unwrap();
     }
-    let state: Value =
-        serde_json::from_slice(&std::fs::read(net.directory.join("localnet.json")).unwrap())
-            .expect("a whole description");
-    let noted: Vec<_> = state["nodes"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|node| node["process"]["pid"].to_string())
-        .collect();
+    let state = net.state();
+    let processes = state.nodes.iter().filter_map(|node| node.process);
+    let noted: Vec<_> = processes.map(|process| process.pid.to_string()).collect();
     for process in processes_of(&net.directory) {
         assert!(noted.contains(&process), "{process} is not in {noted:?}");
     }

@@ -2,12 +2,18 @@
 //! property.
 
 mod command;
+mod load;
+mod net;
+mod watch;
 
+mod bad_input;
 mod config;
+mod crash;
 mod docs;
 mod exit_codes;
 mod genesis;
 mod keys;
 mod localnet;
+mod observer;
 mod single;
 mod tls;
