@@ -14,7 +14,7 @@ use blstrs::{G1Affine, G1Projective, G2Affine, G2Projective};
 use group::Group as _;
 use group::prime::PrimeCurveAffine as _;
 use squad_primitives::PublicKey as IdentityPublicKey;
-use std::fmt;
+use std::{fmt, str::FromStr};
 use zeroize::Zeroizing;
 
 /// Ciphersuite and hash-to-curve tag of every signature (RFC 9380 names, draft-irtf-cfrg-bls-signature).
@@ -43,6 +43,14 @@ pub enum KeyError {
     /// Key material shorter than 32 bytes.
     #[error("key material: {0} bytes, must be at least 32")]
     Material(usize),
+    /// Text that is not hexadecimal of the right length.
+    #[error("{field}: expected {digits} hexadecimal digits")]
+    Text {
+        /// What was being read.
+        field: &'static str,
+        /// Number of digits without `0x`.
+        digits: usize,
+    },
     /// The proof of possession does not hold for this key and identity.
     #[error("proof of possession: invalid")]
     Possession,
@@ -107,6 +115,26 @@ impl fmt::Display for BlsPublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex::encode(self.bytes))
     }
+}
+
+impl FromStr for BlsPublicKey {
+    type Err = KeyError;
+
+    fn from_str(text: &str) -> Result<Self, KeyError> {
+        Self::from_bytes(&from_hex("public key", text)?)
+    }
+}
+
+/// Reads hexadecimal with or without `0x`.
+fn from_hex<const N: usize>(field: &'static str, text: &str) -> Result<[u8; N], KeyError> {
+    let mut bytes = [0; N];
+    hex::decode_to_slice(text.strip_prefix("0x").unwrap_or(text), &mut bytes).map_err(|_| {
+        KeyError::Text {
+            field,
+            digits: 2 * N,
+        }
+    })?;
+    Ok(bytes)
 }
 
 /// A signature, or a sum of signatures.
@@ -212,6 +240,21 @@ impl Possession {
         } else {
             Err(KeyError::Possession)
         }
+    }
+}
+
+impl fmt::Display for Possession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0.0))
+    }
+}
+
+impl FromStr for Possession {
+    type Err = KeyError;
+
+    /// Reads the text; [`Possession::check`] says whether it is a proof.
+    fn from_str(text: &str) -> Result<Self, KeyError> {
+        Ok(Self(RawSignature(from_hex("proof of possession", text)?)))
     }
 }
 

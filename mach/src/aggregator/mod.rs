@@ -319,7 +319,7 @@ impl Aggregator {
             return;
         }
         let own = self.own.get(&height).copied();
-        if own.is_none() && height <= self.executed {
+        if height < self.oldest() || (own.is_none() && height <= self.executed) {
             return; // late
         }
         let distrusted = self.distrusted.contains(&operator);
@@ -556,11 +556,17 @@ impl Aggregator {
         if std::mem::take(&mut self.quorum_lost) {
             out.push(Output::Alert(Alert::QuorumRestored(height)));
         }
-        let oldest = Height(height.0.saturating_sub(RECENT_MAX as u64));
+        let oldest = self.oldest();
         self.collected = self.collected.split_off(&oldest);
         for heights in self.waiting.values_mut() {
             *heights = heights.split_off(&oldest);
         }
+    }
+
+    /// Lowest height of interest: what lies below is covered by a certificate, and was long ago. At most
+    /// as many heights as certificates are kept, so none is certified twice.
+    fn oldest(&self) -> Height {
+        Height(self.certified.0.saturating_sub(RECENT_MAX as u64 - 1))
     }
 
     fn missing(&self) -> Vec<OperatorId> {

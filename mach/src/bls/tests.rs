@@ -147,3 +147,35 @@ fn sums_that_cancel_verify_nothing() {
     sum.add_key(mine.public_key());
     assert!(!sum.verify(b"message"));
 }
+
+/// The secret and the public key of the test vectors of EIP-2335.
+#[test]
+fn keystores_of_the_eip_hold_this_kind_of_key() {
+    let secret = from_hex(
+        "secret",
+        "000000000019d6689c085ae165831e934ff763ae46a2a6c172b3f1b60a8ce26f",
+    );
+    let key = BlsSecretKey::from_bytes(&secret.unwrap()).unwrap();
+    assert_eq!(
+        key.public_key().to_string(),
+        "9612d7a727c9d0a22e185a1c768478dfe919cada9266988cb32359c11f2b7b27\
+         f4ae4040902382ae2910c15e2b420d07"
+    );
+}
+
+#[test]
+fn keys_and_proofs_are_read_as_they_are_printed() {
+    let key = key(1);
+    let proof = key.prove_possession(&IdentityPublicKey([3; 32]));
+    let text = key.public_key().to_string();
+    assert_eq!(text.parse(), Ok(*key.public_key()));
+    assert_eq!(format!("0x{text}").parse(), Ok(*key.public_key()));
+    assert_eq!(proof.to_string().parse(), Ok(proof));
+    assert_eq!(
+        text[2..].parse::<BlsPublicKey>(),
+        Err(KeyError::Text {
+            field: "public key",
+            digits: 96
+        })
+    );
+}

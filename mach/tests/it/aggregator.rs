@@ -1,7 +1,7 @@
 //! The aggregator as a state machine: attestations in any order, from honest and hostile members.
 
 use crate::support::{NETWORK, Network, other_result, statement};
-use squad_mach::aggregator::{Fault, Input, OWN_MAX, Output, WAITING_MAX};
+use squad_mach::aggregator::{Fault, Input, OWN_MAX, Output, RECENT_MAX, WAITING_MAX};
 use squad_mach::{
     Aggregator, AggregatorConfig, Alert, Attestation, Certificate, CertificateError, Evidence,
     RawSignature, Statement,
@@ -472,4 +472,25 @@ fn epochs_have_committees_of_their_own() {
     };
     assert_eq!(certificate.verify(&NETWORK, &next.committee), Ok(()));
     assert_eq!(certificate.statement.epoch, Epoch(1));
+}
+
+/// Whoever repeats old attestations can't have old heights certified again.
+#[test]
+fn a_height_is_certified_once() {
+    let mut bench = Bench::new(&[1; 4]);
+    let heights = RECENT_MAX as u64 + 6;
+    let mut certificates = 0;
+    for height in 1..=heights {
+        bench.executed(height);
+        for member in 0..3 {
+            certificates += bench.attest(member, height).len();
+        }
+        bench.wait(WIDEN);
+    }
+    assert_eq!(certificates as u64, heights);
+    for height in 1..=heights {
+        for member in 0..3 {
+            assert_eq!(bench.attest(member, height), [], "height {height}");
+        }
+    }
 }

@@ -10,3 +10,4 @@ mod hostile_bytes;
 mod light;
 mod rollups;
 mod support;
+mod together;
