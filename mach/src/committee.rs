@@ -14,8 +14,6 @@ use squad_primitives::committee::COMMITTEE_SIZE_MAX;
 use squad_primitives::{Digest, Epoch, OperatorId, PublicKey as IdentityPublicKey, Stake};
 use std::collections::BTreeSet;
 
-const VERSION: u8 = 1;
-
 /// Encoded length of a member.
 pub const MEMBER_BYTES: usize = 4 + 32 + bls::PUBLIC_KEY_BYTES + 8;
 
@@ -242,16 +240,6 @@ impl MachCommittee {
     #[must_use]
     pub fn path(&self, member: u16) -> Option<Path> {
         Tree::new(self.members.iter().map(MachMember::leaf).collect()).path(member.into())
-    }
-
-    /// The member list: version ‖ epoch u64 ‖ count u16 ‖ members.
-    #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(11 + self.members.len() * MEMBER_BYTES);
-        out.push(VERSION);
-        out.extend_from_slice(&self.epoch.0.to_be_bytes());
-        encode_members(&self.members, &mut out);
-        out
     }
 }
 

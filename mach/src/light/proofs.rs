@@ -41,7 +41,7 @@ impl Anchor {
         out
     }
 
-    /// Reads an anchor; possessions are checked by [`LightClient::start`].
+    /// Reads an anchor; possessions are checked by [`super::LightClient::start`].
     ///
     /// # Errors
     /// [`LightError::Decode`], [`LightError::Committee`].
@@ -64,7 +64,7 @@ impl Anchor {
 pub struct Handover {
     /// Any certificate of epoch e.
     pub certificate: Certificate,
-    /// [`Root::Ledger`] under the certified result.
+    /// [`crate::Root::Ledger`] under the certified result.
     pub ledger: ResultProof,
     /// The entry of committee e + 1 under the ledger root.
     pub entry: LedgerProof,
@@ -84,7 +84,7 @@ impl Handover {
         out
     }
 
-    /// Reads a hand-over; [`LightClient::follow`] verifies it.
+    /// Reads a hand-over; [`super::LightClient::follow`] verifies it.
     ///
     /// # Errors
     /// [`LightError::Decode`], [`LightError::Committee`].
@@ -107,7 +107,7 @@ impl Handover {
 pub struct RollupProof {
     /// Certificate of the block's height or a later one.
     pub certificate: Certificate,
-    /// [`Root::Rollups`] under the certified result.
+    /// [`crate::Root::Rollups`] under the certified result.
     pub rollups: ResultProof,
     /// The rollup's leaf at the certified height.
     pub leaf: RollupState,
@@ -137,7 +137,7 @@ impl RollupProof {
         }
     }
 
-    /// Reads a proof; [`LightClient::verify_rollup`] verifies it.
+    /// Reads a proof; [`super::LightClient::verify_rollup`] verifies it.
     ///
     /// # Errors
     /// [`LightError::Decode`].
@@ -200,7 +200,7 @@ impl TransactionProof {
         out
     }
 
-    /// Reads a proof; [`LightClient::verify_transaction`] verifies it.
+    /// Reads a proof; [`super::LightClient::verify_transaction`] verifies it.
     ///
     /// # Errors
     /// [`LightError::Decode`].
