@@ -122,6 +122,17 @@ impl Certificates {
         page
     }
 
+    /// Highest view with a certificate of any kind.
+    pub(crate) fn highest(&self) -> View {
+        let maps = [&self.qcs, &self.tcs, &self.ccs];
+        let last = maps.into_iter().filter_map(BTreeMap::last_key_value);
+        last.map(|(view, _)| *view).max().unwrap_or(View::ZERO)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.qcs.len() + self.tcs.len() + self.ccs.len()
+    }
+
     /// Forgets views below `view`.
     pub(crate) fn prune(&mut self, view: View) {
         self.qcs = self.qcs.split_off(&view);

@@ -29,6 +29,10 @@ impl Early {
         queue.push_back(message);
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.queues.values().map(VecDeque::len).sum()
+    }
+
     /// Takes everything out, in order of senders and arrival.
     pub(crate) fn take(&mut self) -> Vec<(OperatorId, ConsensusMessage)> {
         std::mem::take(&mut self.queues)

@@ -50,8 +50,8 @@
 //!
 //! # The shell's part
 //!
-//! It owns one [`Core`], calls [`Core::step`] with every [`Input`] and again at
-//! [`Core::next_deadline`], and carries out each [`Output`] in order. It authenticates links, makes
+//! It owns one [`Core`], usually inside a [`Replica`] with the lanes, calls [`Core::step`] with every
+//! [`Input`] and again at [`Core::next_deadline`], and carries out each [`Output`] in order. It authenticates links, makes
 //! records durable in order ([`SafetyRecord`] says how), stores committed blocks, serves them, and fetches
 //! bodies. It may drop, repeat or delay any message.
 #![forbid(unsafe_code)]
@@ -89,10 +89,12 @@ mod proposal;
 mod proposer;
 mod rebroadcast;
 mod record;
+mod replica;
 mod silence;
 mod status;
 mod sync;
 mod tree;
+mod usage;
 mod voter;
 mod votes;
 
@@ -102,4 +104,6 @@ pub use input::Input;
 pub use lane_view::{CutCheck, CutError, LaneView};
 pub use output::{KeyRange, Output, PeerFault, PersistId};
 pub use record::{Cast, Recovered, SafetyRecord, SafetyState};
+pub use replica::{Host, Replica};
 pub use status::Status;
+pub use usage::CoreUsage;

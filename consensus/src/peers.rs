@@ -33,6 +33,10 @@ impl Peers {
         Some(self.peers.entry(operator).or_default())
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.peers.len()
+    }
+
     /// The operator is, or was, in `view`.
     pub(crate) fn see(&mut self, operator: OperatorId, view: ViewId, now: Time) {
         if let Some(peer) = self.entry(operator)

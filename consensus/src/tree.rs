@@ -48,6 +48,10 @@ impl Tree {
         }
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.blocks.len()
+    }
+
     pub(crate) const fn root(&self) -> &Root {
         &self.root
     }

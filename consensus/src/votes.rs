@@ -206,6 +206,18 @@ impl Collector {
         Certificate::from_votes(&judge.committee, statement, votes)
     }
 
+    /// Number of views.
+    pub(crate) fn views(&self) -> usize {
+        self.views.len()
+    }
+
+    /// Number of votes, timeouts and commit votes.
+    pub(crate) fn votes(&self) -> usize {
+        let ballots = self.views.values().flat_map(BTreeMap::values);
+        let slots = ballots.flat_map(|ballot| [&ballot.vote, &ballot.timeout, &ballot.commit_vote]);
+        slots.flatten().count()
+    }
+
     /// Forgets views below `view`.
     pub(crate) fn prune(&mut self, view: View) {
         self.views = self.views.split_off(&view);

@@ -34,11 +34,13 @@ pub enum CutError {
     TooLarge,
 }
 
-/// A certified tip of a lane that could be proposed, and the bytes up to it.
+/// A tip of a lane that could be proposed, the bytes up to it, and the batch whose proof covers it: its
+/// own or a later one, since acknowledgements are cumulative.
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
     key: Key,
     bytes: u64,
+    proof: Key,
 }
 
 /// The candidates of a lane, ascending, and how many of them the cut takes so far.
@@ -66,8 +68,10 @@ impl Ladder {
 impl Lanes {
     /// The best legal cut for a block of `epoch` on a parent with cut `parent`: in each lane the highest
     /// certified tip that descends from the parent's. If that is more than a block may hold, lanes take
-    /// steps from certified tip to certified tip, oldest first, the lane with the fewest bytes next, so
-    /// that no lane crowds out another. Proofs are verified for the tips that are taken only.
+    /// steps from batch to batch, oldest first, the lane with the fewest bytes next, so that no lane
+    /// crowds out another. Steps don't stop at certified tips only: of a lane that is far ahead perhaps
+    /// nothing but the last batch has a proof, and that alone would never fit. Proofs are verified for
+    /// the tips that are taken only.
     pub fn propose_cut(&mut self, parent: &Cut, epoch: Epoch) -> Cut {
         // Each round that fails forgets a forged proof, so the rounds end.
         loop {
@@ -80,15 +84,16 @@ impl Lanes {
             self.fill(&mut ladders);
             let taken: Vec<_> = ladders
                 .iter()
-                .filter_map(|(owner, ladder)| Some((*owner, ladder.taken()?.key)))
+                .filter_map(|(owner, ladder)| Some((*owner, *ladder.taken()?)))
                 .collect();
             let all_valid = taken
                 .iter()
-                .map(|(owner, key)| self.verify_proof(*owner, key))
+                .map(|(owner, step)| self.verify_proof(*owner, &step.proof))
                 .fold(true, |all, valid| all & valid);
             if all_valid {
                 let mut cut = parent.clone();
-                for (lane, (seq, digest)) in taken {
+                for (lane, step) in taken {
+                    let (seq, digest) = step.key;
                     cut.set(Tip { lane, seq, digest });
                 }
                 return cut;
@@ -129,17 +134,26 @@ impl Lanes {
             let Ok(chain) = lane.chain(&lane.tip_of(top), &below) else {
                 continue;
             };
-            let mut bytes = 0;
-            let mut steps = Vec::new();
-            for tip in chain.into_iter().rev() {
-                bytes += lane.body_bytes(std::slice::from_ref(&tip));
-                let legal = |proof: &super::lane::Proof| {
-                    self.is_legal_epoch(lane.owner, proof.poa.epoch, epoch)
-                };
-                if lane.proofs.get(&key(&tip)).is_some_and(legal) {
-                    let key = key(&tip);
-                    steps.push(Candidate { key, bytes });
-                }
+            let legal = |key: &Key| {
+                let proof = lane.proofs.get(key);
+                proof.is_some_and(|p| self.is_legal_epoch(lane.owner, p.poa.epoch, epoch))
+            };
+            // From the top down: a proof covers everything below it down to the next one.
+            let mut proof = None;
+            let mut steps: Vec<Candidate> = Vec::with_capacity(chain.len());
+            for tip in chain {
+                let key = key(&tip);
+                proof = Some(key).filter(legal).or(proof);
+                steps.extend(proof.map(|proof| {
+                    let bytes = lane.body_bytes(std::slice::from_ref(&tip));
+                    Candidate { key, bytes, proof }
+                }));
+            }
+            steps.reverse();
+            let mut sum = 0;
+            for step in &mut steps {
+                sum += step.bytes;
+                step.bytes = sum;
             }
             return Ladder { steps, taken: 0 };
         }

@@ -141,29 +141,41 @@ impl Lanes {
         let Some(me) = self.config.me else {
             return;
         };
-        let Some((tip, lane)) = self.own.tip.zip(self.lanes.get(&me)) else {
+        let committed = self.lanes.get(&me).map(|lane| lane.committed.seq);
+        let Some(tip) = self.own.tip.filter(|tip| Some(tip.seq) > committed) else {
             return;
         };
-        if tip.seq <= lane.committed.seq {
-            return;
-        }
         if now < self.own.repeat_at {
             let due = self.own.repeat_at;
             return self.wake(due);
         }
-        // The newest own proof, while no cut has taken it in.
-        if let Some(proof) = lane.proofs.values().next_back()
-            && now.since(proof.since) >= self.config.rebroadcast
-        {
-            let poa = Box::new(proof.poa.clone());
-            out.push(LaneOutput::Broadcast(LaneMessage::Poa(poa)));
-        }
+        self.repeat_own_proof(now, me, out);
         if let Some(settled) = self.own.settled.replace(tip) {
             self.ask_who_is_behind(me, settled, out);
         }
         self.own.repeat_at = now.after(self.config.rebroadcast);
         let due = self.own.repeat_at;
         self.wake(due);
+    }
+
+    /// Sends the newest own proof again, while no cut has taken it in. It may have come from a peer.
+    fn repeat_own_proof(&mut self, now: Time, me: OperatorId, out: &mut Vec<LaneOutput>) {
+        let Some((newest, since)) = self.lanes.get(&me).and_then(|lane| {
+            let (key, proof) = lane.proofs.last_key_value()?;
+            Some((*key, proof.since))
+        }) else {
+            return;
+        };
+        if now.since(since) >= self.config.rebroadcast
+            && self.verify_proof(me, &newest)
+            && let Some(proof) = self
+                .lanes
+                .get(&me)
+                .and_then(|lane| lane.proofs.get(&newest))
+        {
+            let poa = Box::new(proof.poa.clone());
+            out.push(LaneOutput::Broadcast(LaneMessage::Poa(poa)));
+        }
     }
 
     /// Tells those who have not acknowledged a batch for a while how far the lane goes. They answer with

@@ -5,7 +5,10 @@ use super::committees::Committees;
 use super::lane::{Body, Entry, Lane};
 use super::own::Own;
 use super::{LaneRecord, Lanes, LanesConfig, PersistId};
-use squad_primitives::{Committee, Cut, Height, OperatorId, SignedHeader, Signer, Time, Verifier};
+use squad_primitives::{
+    Committee, Cut, Height, NetworkId, OperatorId, SignedHeader, Signer, Time, Verifier,
+};
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -21,6 +24,41 @@ pub struct Recovered {
     /// Headers of all stored batches above the cut, in any order, those of the own lane included.
     /// Lower ones are ignored.
     pub headers: Vec<SignedHeader>,
+}
+
+impl Recovered {
+    /// What a store holds after a crash. `records` are the stored records; `batches` the stored headers,
+    /// each with whether it was written together with the record of its acknowledgement, so that it
+    /// stands for that record too. Headers at or below the cut and repetitions are left out.
+    #[must_use]
+    pub fn from_stored(
+        network: &NetworkId,
+        processed: Height,
+        cut: Cut,
+        mut records: Vec<LaneRecord>,
+        batches: impl IntoIterator<Item = (SignedHeader, bool)>,
+    ) -> Self {
+        let mut above = BTreeMap::new();
+        for (signed, acknowledged) in batches {
+            let tip = signed.header.tip(network);
+            if tip.seq <= cut.seq(tip.lane) {
+                continue;
+            }
+            if acknowledged {
+                records.push(LaneRecord { acked: tip });
+            }
+            above.insert(tip, signed);
+        }
+        // Acknowledgements only ever move up a lane: its highest record is the one that counts.
+        records.sort_by_key(|record| (record.acked.lane, Reverse(record.acked.seq)));
+        records.dedup_by_key(|record| record.acked.lane);
+        Self {
+            processed,
+            cut,
+            records,
+            headers: above.into_values().collect(),
+        }
+    }
 }
 
 impl Lanes {

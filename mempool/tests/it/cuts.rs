@@ -158,6 +158,26 @@ fn a_lane_of_large_batches_does_not_crowd_out_the_others() {
     assert_eq!(cut.seq(id(1)), BatchSeq(1));
 }
 
+/// After a change of epochs, or when many batches waited for a partition to end, only the last of them
+/// has a proof. Found by the simulator: such a lane never moved again.
+#[test]
+fn a_lane_whose_only_proof_lies_more_than_a_block_ahead_moves_on() {
+    let mut alone = four(10_000);
+    let headers = chain(1, 10, 4_000);
+    for signed in &headers[..9] {
+        alone.offer(0, 1, *signed);
+    }
+    // One sync for all: one acknowledgement, one proof.
+    alone.receive(0, 1, headers[9]);
+    let mut parent = Cut::default();
+    for blocks in 1..=5 {
+        let cut = alone.lanes.propose_cut(&parent, Epoch(0));
+        assert_eq!(cut.seq(id(1)), BatchSeq(2 * blocks));
+        assert_eq!(alone.lanes.check_cut(&parent, &cut, Epoch(0)), CutCheck::Ok);
+        parent = cut;
+    }
+}
+
 #[test]
 fn strangers_have_no_lane() {
     let mut alone = four(1 << 20);

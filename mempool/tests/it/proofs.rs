@@ -291,3 +291,24 @@ fn the_batch_of_an_early_proof_is_asked_for_in_time() {
     });
     assert!(asked);
 }
+
+/// Found by the simulator: the owner sent a forged proof of its own lane on, and was blamed for it.
+#[test]
+fn an_owner_sends_no_forged_proof_of_its_own_lane_on() {
+    let stakes = [1; 7];
+    let mut alone = Alone::new(0, &stakes);
+    let own = batch(0, None, 1, 100);
+    alone.step(0, LaneInput::OwnBatch(own));
+    // Something certified waits in another lane, so a proof is not verified when it comes.
+    let other = batch(1, None, 2, 100);
+    alone.receive(0, 1, other);
+    let members = committee(0, &stakes);
+    let proof = poa(&members, tip(&other), &[1, 2, 3]);
+    alone.message(0, 1, LaneMessage::Poa(Box::new(proof)));
+    let mut forged = poa(&members, tip(&own), &[1, 2, 3]);
+    forged.signatures[0].0[0] ^= 1;
+    alone.message(1, 4, LaneMessage::Poa(Box::new(forged.clone())));
+    let sent = alone.run_to(1_000 * MS);
+    let forged = LaneOutput::Broadcast(LaneMessage::Poa(Box::new(forged)));
+    assert!(sent.iter().all(|(_, output)| *output != forged));
+}

@@ -15,14 +15,11 @@
 
 use super::clock::Clock;
 use super::effects::Effects;
-use squad_consensus::{Core, Input, Output};
-use squad_mempool::{LaneInput, LaneOutput, Lanes};
+use squad_consensus::{Input, Replica};
+use squad_mempool::LaneInput;
 use squad_network::data::Credit;
 use squad_primitives::message::{ConsensusMessage, LaneMessage};
-use squad_primitives::{
-    Batch, CommittedBlock, Committee, Digest, Height, OperatorId, Poa, SignedHeader, Time, Tip,
-};
-use std::collections::BTreeMap;
+use squad_primitives::{Batch, Digest, Height, OperatorId, Poa, SignedHeader, Time};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
@@ -74,42 +71,26 @@ const BURST: usize = 64;
 /// Cores and their effects.
 #[derive(Debug)]
 pub(crate) struct CoreLoop {
-    consensus: Core,
-    lanes: Lanes,
-    committee: Committee,
+    replica: Replica,
     effects: Effects,
     clock: Clock,
     inputs: Receiver<CoreInput>,
-    /// Committed blocks whose batches are not all here yet.
-    waiting: BTreeMap<Height, CommittedBlock>,
-    consensus_out: Vec<Output>,
-    lanes_out: Vec<LaneOutput>,
-    /// Leaders that the lanes were last told of.
-    leaders: Option<[OperatorId; 2]>,
     status_at: Time,
 }
 
 impl CoreLoop {
-    /// Joins the cores. `committee` is that of the recovered epoch.
-    pub(crate) fn new(
-        consensus: Core,
-        lanes: Lanes,
-        committee: Committee,
+    /// Gives the cores their effects.
+    pub(crate) const fn new(
+        replica: Replica,
         effects: Effects,
         clock: Clock,
         inputs: Receiver<CoreInput>,
     ) -> Self {
         Self {
-            consensus,
-            lanes,
-            committee,
+            replica,
             effects,
             clock,
             inputs,
-            waiting: BTreeMap::new(),
-            consensus_out: Vec::new(),
-            lanes_out: Vec::new(),
-            leaders: None,
             status_at: Time::ZERO,
         }
     }
@@ -136,21 +117,12 @@ impl CoreLoop {
     }
 
     fn wait(&self) -> Duration {
-        [self.consensus.next_deadline(), self.lanes.next_deadline()]
-            .into_iter()
-            .flatten()
-            .map(|deadline| self.clock.until(deadline))
-            .fold(IDLE_WAIT, Duration::min)
+        let deadline = self.replica.next_deadline();
+        deadline.map_or(IDLE_WAIT, |at| self.clock.until(at).min(IDLE_WAIT))
     }
 
     fn tick(&mut self) {
-        let now = self.clock.now().time;
-        if self.lanes.next_deadline().is_some_and(|at| at <= now) {
-            self.step_lanes(LaneInput::Tick);
-        }
-        if self.consensus.next_deadline().is_some_and(|at| at <= now) {
-            self.step_consensus(Input::Tick);
-        }
+        self.replica.tick(self.clock.now(), &mut self.effects);
     }
 
     fn handle(&mut self, input: CoreInput) {
@@ -204,99 +176,20 @@ impl CoreLoop {
 
     fn step_consensus(&mut self, input: Input) {
         let now = self.clock.now();
-        let mut out = std::mem::take(&mut self.consensus_out);
-        self.consensus.step(now, input, &mut self.lanes, &mut out);
-        self.effects.begin_step();
-        let mut commits = Vec::new();
-        let mut missing = Vec::new();
-        let mut next_epoch = None;
-        for output in out.drain(..) {
-            match output {
-                Output::Commit(block) => {
-                    self.effects.committed(block.block.height);
-                    commits.push(block);
-                }
-                Output::NeedData {
-                    leader,
-                    missing: tips,
-                    ..
-                } => missing.push((leader, tips)),
-                Output::EpochEnd { epoch, .. } => next_epoch = Some(epoch.next()),
-                // The lanes broadcast held proofs themselves while nothing commits.
-                Output::ShareTips { .. } => {}
-                other => self.effects.consensus(other),
-            }
-        }
-        self.effects.end_step();
-        self.consensus_out = out;
-        for block in commits {
-            self.commit(block);
-        }
-        for (proposer, tips) in missing {
-            self.step_lanes(LaneInput::Missing { tips, proposer });
-        }
-        if let Some(epoch) = next_epoch {
-            // Stake comes from genesis, so the next committee has the same members.
-            let committee = self.committee.in_epoch(epoch);
-            self.committee = committee.clone();
-            self.effects.epoch(epoch);
-            self.step_lanes(LaneInput::EpochReady(committee.clone()));
-            self.step_consensus(Input::EpochReady(committee));
-        }
-        self.tell_leaders();
-    }
-
-    fn commit(&mut self, block: CommittedBlock) {
-        let height = block.block.height;
-        let cut = block.block.cut.clone();
-        self.waiting.insert(height, block);
-        self.step_lanes(LaneInput::Committed { height, cut });
-    }
-
-    fn tell_leaders(&mut self) {
-        let leaders = self.consensus.leaders();
-        if self.leaders != Some(leaders) {
-            self.leaders = Some(leaders);
-            self.step_lanes(LaneInput::LeadersChanged(leaders));
-        }
+        self.replica.step_consensus(now, input, &mut self.effects);
     }
 
     fn step_lanes(&mut self, input: LaneInput) {
         let now = self.clock.now();
-        let mut out = std::mem::take(&mut self.lanes_out);
-        self.lanes.step(now, input, &mut out);
-        let (mut tips_changed, mut data_arrived) = (false, false);
-        self.effects.begin_step();
-        for output in out.drain(..) {
-            match output {
-                LaneOutput::TipsChanged => tips_changed = true,
-                LaneOutput::DataArrived => data_arrived = true,
-                LaneOutput::BlockReady { height, batches } => self.ready(height, batches),
-                other => self.effects.lanes(other),
-            }
-        }
-        self.effects.end_step();
-        self.effects.own_lane(&self.lanes);
-        self.lanes_out = out;
-        if tips_changed {
-            self.step_consensus(Input::TipsChanged);
-        }
-        if data_arrived {
-            self.step_consensus(Input::DataArrived);
-        }
-    }
-
-    fn ready(&mut self, height: Height, batches: Vec<Tip>) {
-        if let Some(block) = self.waiting.remove(&height) {
-            self.effects.order(block, batches);
-        }
+        self.replica.step_lanes(now, input, &mut self.effects);
     }
 
     fn report(&mut self) {
         let now = self.clock.now().time;
         if now.since(self.status_at) >= IDLE_WAIT / 2 {
             self.status_at = now;
-            self.effects.report(&self.consensus, &self.lanes);
+            let (consensus, lanes) = (self.replica.consensus(), self.replica.lanes());
+            self.effects.report(consensus, lanes);
         }
     }
 }

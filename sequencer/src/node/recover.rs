@@ -19,6 +19,7 @@ use squad_primitives::{
 use squad_storage::{
     Direction, DiskConfig, DiskStore, Entry, GroupReport, Hooks, Scan, StorageError, Store, Table,
 };
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -159,8 +160,9 @@ pub(crate) fn consensus(opened: &Opened) -> Result<Recovered, NodeError> {
     Ok(Recovered::from_records(records, opened.last.clone()))
 }
 
-/// What the lanes had bound themselves to, and the batches above the last durable cut.
-pub(crate) fn lanes(opened: &Opened) -> Result<(Vec<LaneRecord>, Vec<SignedHeader>), NodeError> {
+/// What the lanes had bound themselves to, and the batches above the last durable cut, which are put
+/// into memory.
+pub(crate) fn lanes(opened: &Opened) -> Result<squad_mempool::lanes::Recovered, NodeError> {
     let mut records: Vec<LaneRecord> = Vec::new();
     for (_, value) in all(&*opened.store, Table::SafetyLanes)? {
         records.push(
@@ -173,34 +175,28 @@ pub(crate) fn lanes(opened: &Opened) -> Result<(Vec<LaneRecord>, Vec<SignedHeade
         .get(Table::Meta, FLOOR_KEY)?
         .and_then(|value| value.as_ref().try_into().ok())
         .map_or(Height::ZERO, |bytes| Height(u64::from_be_bytes(bytes)));
-    let cut = opened.cut();
-    let mut above = Vec::new();
+    let mut stored = Vec::new();
+    let mut tags = BTreeMap::new();
     opened.store.visit_bodies(floor, &mut |head| {
-        if let Ok(StoredHeader { signed, acked }) = codec::decode(&head.header)
-            && signed.header.seq > cut.seq(signed.header.lane)
-        {
-            above.push((head.tag, head.digest, signed));
-            if acked {
-                records.push(LaneRecord {
-                    acked: signed.header.tip(&opened.network),
-                });
-            }
+        if let Ok(StoredHeader { signed, acked }) = codec::decode(&head.header) {
+            tags.insert(head.digest, head.tag);
+            stored.push((signed, acked));
         }
     })?;
-    // Acknowledgements only ever move up a lane: its highest record is the one that counts.
-    records.sort_by_key(|record| (record.acked.lane, std::cmp::Reverse(record.acked.seq)));
-    records.dedup_by_key(|record| record.acked.lane);
-    above.sort_by_key(|(_, _, signed)| (signed.header.lane, signed.header.seq));
-    above.dedup_by_key(|(_, digest, _)| *digest);
-    for (tag, digest, _) in &above {
-        if let Some(batch) = opened.reader.batch(digest)? {
+    let recovered = squad_mempool::lanes::Recovered::from_stored(
+        &opened.network,
+        opened.head(),
+        opened.cut(),
+        records,
+        stored,
+    );
+    for signed in &recovered.headers {
+        let digest = signed.header.digest(&opened.network);
+        if let (Some(tag), Some(batch)) = (tags.get(&digest), opened.reader.batch(&digest)?) {
             opened.cache.insert(batch, *tag);
         }
     }
-    Ok((
-        records,
-        above.into_iter().map(|(_, _, signed)| signed).collect(),
-    ))
+    Ok(recovered)
 }
 
 /// Own batches among recovered headers, in lane order.

@@ -16,7 +16,7 @@ const SYNC_BYTES_MAX: usize = 48 << 10;
 
 impl Effects {
     /// A consensus output other than those that the core loop handles itself.
-    pub(crate) fn consensus(&mut self, output: Output) {
+    pub(super) fn on_consensus(&mut self, output: Output) {
         match output {
             Output::Persist { id, records } => self.persist(id, &records),
             Output::Broadcast { message, after } => {

@@ -31,7 +31,7 @@ impl Effects {
     }
 
     /// A lane output other than those that the core loop handles itself.
-    pub(crate) fn lanes(&mut self, output: LaneOutput) {
+    pub(super) fn on_lanes(&mut self, output: LaneOutput) {
         match output {
             LaneOutput::Store { id, .. } => self.store_offered(id),
             LaneOutput::Persist(id, record) => self.persist_lane(id, &record),
@@ -182,7 +182,7 @@ impl Effects {
     }
 
     /// Tells the batch maker and admission how far the own lane is.
-    pub(crate) fn own_lane(&self, lanes: &Lanes) {
+    pub(super) fn own_lane(&self, lanes: &Lanes) {
         let window = lanes.own_window();
         let tip = lanes.own_tip().map_or(0, |tip| tip.seq.0);
         let certified = tip.saturating_sub(window.in_flight as u64);

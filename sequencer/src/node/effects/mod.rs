@@ -14,11 +14,10 @@ use super::metrics::CoreMetrics;
 use super::pipeline::{PipelineSender, ToOrder};
 use super::reader::Reader;
 use bytes::Bytes;
-use squad_consensus::KeyRange;
+use squad_consensus::{Host, KeyRange, Output};
+use squad_mempool::{LaneOutput, Lanes};
 use squad_network::data::DataPlane;
-use squad_primitives::{
-    Batch, CommittedBlock, Committee, Epoch, Height, NetworkId, OperatorId, Tip,
-};
+use squad_primitives::{Batch, CommittedBlock, Committee, Height, NetworkId, OperatorId, Tip};
 use squad_storage::{Changes, Database, Store};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -111,18 +110,18 @@ impl Effects {
             committee,
         }
     }
+}
 
-    /// A step's outputs follow.
-    pub(crate) fn begin_step(&mut self) {
+impl Host for Effects {
+    fn begin_step(&mut self) {
         assert!(
             self.record.is_none() && self.held.is_empty(),
             "steps don't nest"
         );
     }
 
-    /// Hands the step's record to the store together with the messages that wait for it. A message
-    /// that waits for an earlier record goes through the same writer, which works in order.
-    pub(crate) fn end_step(&mut self) {
+    /// A message that waits for an earlier record goes through the same writer, which works in order.
+    fn end_step(&mut self) {
         if let Some((id, batch)) = self.storing.take() {
             self.append(batch, vec![id]);
         }
@@ -150,19 +149,29 @@ impl Effects {
         );
     }
 
-    /// A block is final.
-    pub(crate) fn committed(&mut self, height: Height) {
-        self.committed = height;
+    fn consensus(&mut self, output: Output) {
+        self.on_consensus(output);
     }
 
-    /// A new epoch starts.
-    pub(crate) fn epoch(&mut self, epoch: Epoch) {
-        self.committee = self.committee.in_epoch(epoch);
-        self.world.epoch.store(epoch.0, Ordering::Release);
+    fn lanes(&mut self, output: LaneOutput) {
+        self.on_lanes(output);
     }
 
-    /// All batches of a final block are here: order it.
-    pub(crate) fn order(&self, block: CommittedBlock, batches: Vec<Tip>) {
+    fn lanes_moved(&mut self, lanes: &Lanes) {
+        self.own_lane(lanes);
+    }
+
+    fn committed(&mut self, block: &CommittedBlock) {
+        self.committed = block.block.height;
+    }
+
+    fn epoch(&mut self, committee: &Committee) {
+        self.committee = committee.clone();
+        let epoch = committee.epoch().0;
+        self.world.epoch.store(epoch, Ordering::Release);
+    }
+
+    fn order(&mut self, block: CommittedBlock, batches: Vec<Tip>) {
         // The receiver is gone only while the process stops.
         let _ = self.pipeline.send(ToOrder { block, batches });
     }

@@ -14,6 +14,7 @@ use super::metrics::{CoreMetrics, PipelineMetrics, StoreMetrics};
 use super::recover::{self, Opened};
 use super::{NodeError, SharedRegistry, Until, clock, prune, serve, spawn};
 use crate::config::Config;
+use squad_consensus::Replica;
 use squad_mempool::{IdHashKey, Lanes};
 use squad_network::control::Role;
 use squad_network::data::Metrics as LinkMetrics;
@@ -158,8 +159,8 @@ impl Starting {
 
     async fn start(self, registry: SharedRegistry, until: Until) -> Result<(), NodeError> {
         let key = hash_key()?;
-        let (records, headers) = recover::lanes(&self.opened)?;
-        let own = recover::own_batches(&self.opened, &headers, self.me)?;
+        let recovered = recover::lanes(&self.opened)?;
+        let own = recover::own_batches(&self.opened, &recovered.headers, self.me)?;
         let wake = Arc::new(Wake::default());
         let dedup = self.dedup(key)?;
         let ingress = Arc::new(self.ingress(&wake, key, dedup.clone()));
@@ -172,12 +173,7 @@ impl Starting {
             self.committee(),
             Some(self.key()),
             Arc::new(Ed25519Verifier),
-            squad_mempool::lanes::Recovered {
-                processed: self.opened.head(),
-                cut: self.opened.cut(),
-                records,
-                headers,
-            },
+            recovered,
         );
         let tip = lanes.own_tip();
         let consensus = self.consensus()?;
@@ -216,14 +212,8 @@ impl Starting {
             self.committee(),
             self.opened.head(),
         );
-        let core_loop = CoreLoop::new(
-            consensus,
-            lanes,
-            self.committee(),
-            effects,
-            self.clock,
-            core_inputs,
-        );
+        let replica = Replica::new(consensus, lanes, self.committee());
+        let core_loop = CoreLoop::new(replica, effects, self.clock, core_inputs);
         let maker = self.maker(&ingress, &wake, &progress, &core, epoch, tip);
         let order = self.pipeline(&hub, &ingress, &core, dedup)?;
         let head = self.opened.head();

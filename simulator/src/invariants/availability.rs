@@ -1,0 +1,73 @@
+//! Everything in a committed cut can be fetched from honest operators: each batch lies on the disk of at
+//! least one, durably, when the first honest node commits. Cuts never move a lane back.
+
+use super::{Ground, Invariant};
+use crate::observe::Seen;
+use squad_primitives::{CommittedBlock, Digest, Height, Tip};
+use std::collections::BTreeSet;
+
+#[derive(Debug, Default)]
+pub(super) struct Availability {
+    judged: BTreeSet<Height>,
+}
+
+fn is_held(ground: &Ground<'_>, digest: &Digest) -> bool {
+    let mut honest = ground.slots.iter().filter(|slot| slot.honest);
+    honest.any(|slot| slot.disk.image.bodies.contains_key(digest))
+}
+
+fn check_lane(ground: &Ground<'_>, block: &CommittedBlock, tip: &Tip) -> Result<(), String> {
+    let below = block.parent_cut.seq(tip.lane);
+    if tip.seq < below {
+        return Err(format!(
+            "lane {} moves back from {below} to {}",
+            tip.lane, tip.seq
+        ));
+    }
+    let mut digest = tip.digest;
+    let mut seq = tip.seq;
+    while seq > below {
+        if !is_held(ground, &digest) {
+            return Err(format!(
+                "batch {seq} of lane {} is on no honest disk",
+                tip.lane
+            ));
+        }
+        let Some(signed) = ground.facts.headers.get(&digest) else {
+            return Err(format!("batch {seq} of lane {} is unknown", tip.lane));
+        };
+        digest = signed.header.parent;
+        seq = seq.prev();
+    }
+    let parent = block
+        .parent_cut
+        .tip(tip.lane)
+        .map_or(Digest::ZERO, |tip| tip.digest);
+    if digest == parent {
+        Ok(())
+    } else {
+        Err(format!("lane {} leaves its committed branch", tip.lane))
+    }
+}
+
+impl Invariant for Availability {
+    fn name(&self) -> &'static str {
+        "availability"
+    }
+
+    fn see(&mut self, ground: &Ground<'_>, _: usize, seen: &Seen) -> Result<(), String> {
+        let Seen::Committed(block) = seen else {
+            return Ok(());
+        };
+        if !self.judged.insert(block.block.height) {
+            return Ok(());
+        }
+        for tip in block.parent_cut.tips() {
+            if block.block.cut.tip(tip.lane).is_none() {
+                return Err(format!("lane {} disappears", tip.lane));
+            }
+        }
+        let mut moved = block.block.cut.moved(&block.parent_cut);
+        moved.try_for_each(|tip| check_lane(ground, block, tip))
+    }
+}
