@@ -121,6 +121,7 @@ impl Plan {
         }
         let slow = (0..members).filter(|_| random.percent(20)).collect();
         let latency_max = random.pick(&[1_000, 5_000, 25_000, 25_000, 80_000, 150_000]);
+        let block_bytes_max = random.pick(&[32 << 10, 16 << 20, 16 << 20]);
         Self {
             seed,
             byzantine,
@@ -161,8 +162,13 @@ impl Plan {
             },
             expiry_max_blocks: random.pick(&[60, 400, 6_000]),
             coverage_ms: random.pick(&[40, 500, 500]),
-            block_bytes_max: random.pick(&[32 << 10, 16 << 20, 16 << 20]),
-            window_batches: random.pick(&[32, 1_024]),
+            block_bytes_max,
+            // Small blocks with a small window: what waits must fit into the time to drain.
+            window_batches: if block_bytes_max < 1 << 20 {
+                32
+            } else {
+                random.pick(&[32, 1_024])
+            },
             real_signatures: random.percent(1),
             stakes,
             faults,

@@ -9,12 +9,15 @@ use squad_primitives::Height;
 
 /// Time between two looks at how far the network is.
 const LOOK_US: u64 = 200_000;
-/// Twenty base view timeouts: within them, twenty new blocks everywhere.
-const PROGRESS_US: u64 = 10_000_000;
-/// New blocks within [`PROGRESS_US`].
+/// View timer of all worlds while nothing goes wrong, in microseconds.
+const BASE_TIMEOUT_US: u64 = 500_000;
+/// Within twenty base timeouts after the faults stop ...
+const PROGRESS_US: u64 = 20 * BASE_TIMEOUT_US;
+/// ... every honest node has so many new blocks.
 const PROGRESS_BLOCKS: u64 = 20;
-/// Then clients stop, and within this time everything that was accepted is ordered.
-const DRAIN_US: u64 = 10_000_000;
+/// Then clients stop, and within sixty base timeouts all honest nodes are at one height and everything
+/// that was accepted is ordered or has expired. The backlog may fill a hundred blocks.
+const DRAIN_US: u64 = 60 * BASE_TIMEOUT_US;
 
 /// A rule was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,19 +118,41 @@ impl World {
 
     fn settle(&mut self) {
         self.calm();
-        let start = self.head();
-        let end = self.now + PROGRESS_US;
+        let wanted = Height(self.head().0 + PROGRESS_BLOCKS);
         self.plan.load.interval_us = self.plan.load.interval_us.clamp(15_000, 60_000);
         self.plan.load.burst = 0;
-        self.run_to(end);
-        self.expect_progress(start);
+        self.run_until(PROGRESS_US, "progress", |world| world.is_at(wanted));
         self.loaded = false;
-        self.run_to(end + DRAIN_US);
-        self.expect_drained();
+        self.run_until(DRAIN_US, "drained", Self::is_drained);
         if self.violation.is_none()
             && let Err(violation) = self.invariants.settled(&self.slots, self.now)
         {
             self.fail(violation);
+        }
+    }
+
+    /// Runs until something holds; it is a broken rule if it doesn't in time.
+    fn run_until(
+        &mut self,
+        limit_us: u64,
+        invariant: &'static str,
+        holds: impl Fn(&Self) -> Result<(), String>,
+    ) {
+        let end = self.now + limit_us;
+        while self.violation.is_none() {
+            self.run_to(self.now + LOOK_US);
+            match holds(self) {
+                Ok(()) => return,
+                Err(what) if self.now >= end => {
+                    let what = format!(
+                        "{what}, {} base timeouts after\n{}",
+                        limit_us / BASE_TIMEOUT_US,
+                        self.describe()
+                    );
+                    self.fail(Violation { invariant, what });
+                }
+                Err(_) => {}
+            }
         }
     }
 
@@ -141,55 +166,41 @@ impl World {
             .collect()
     }
 
-    fn expect_progress(&mut self, start: Height) {
-        let wanted = start.0 + PROGRESS_BLOCKS;
-        let slow = self
+    fn is_at(&self, wanted: Height) -> Result<(), String> {
+        let late = self
             .honest_heights()
             .into_iter()
-            .find(|(_, height)| height.0 < wanted);
-        if let Some((operator, height)) = slow {
-            let heights = self.honest_heights();
-            let status = self.describe();
-            self.fail(Violation {
-                invariant: "progress",
-                what: format!(
-                    "{operator} is at {height}, {} base timeouts after the faults stopped at {start}; {heights:?}\n{status}",
-                    PROGRESS_US / 500_000
-                ),
-            });
+            .find(|(_, height)| *height < wanted);
+        match late {
+            None => Ok(()),
+            Some((operator, height)) => Err(format!("{operator} is at {height}, not at {wanted}")),
         }
     }
 
-    fn expect_drained(&mut self) {
+    fn is_drained(&self) -> Result<(), String> {
         let heights = self.honest_heights();
         let highest = heights
             .iter()
             .map(|(_, height)| *height)
             .max()
             .unwrap_or_default();
-        let late = heights.iter().find(|(_, height)| height.0 + 2 < highest.0);
-        if let Some((operator, height)) = late {
-            let what = format!("{operator} is at {height}, others at {highest}");
-            return self.fail(Violation {
-                invariant: "caught-up",
-                what,
-            });
+        if let Some((operator, height)) =
+            heights.iter().find(|(_, height)| height.0 + 2 < highest.0)
+        {
+            return Err(format!("{operator} is at {height}, others at {highest}"));
         }
         for slot in self.slots.iter().filter(|slot| slot.honest) {
             let Some(node) = &slot.node else { continue };
             let queued = node.shell().pool_load().transactions;
             let open = node.replica().lanes().own_window().batches;
             if queued > 0 || open > 0 {
-                let what = format!(
+                return Err(format!(
                     "{}: {queued} transactions wait, {open} own batches are open",
                     slot.operator
-                );
-                return self.fail(Violation {
-                    invariant: "drained",
-                    what,
-                });
+                ));
             }
         }
+        Ok(())
     }
 
     fn describe(&self) -> String {
