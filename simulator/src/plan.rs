@@ -217,7 +217,11 @@ fn classes(random: &mut Random, options: &Options) -> BTreeSet<Fault> {
 }
 
 fn stakes(members: usize, random: &mut Random) -> Vec<u64> {
-    match random.below(4) {
+    match random.below(5) {
+        // Sets of exactly one and two thirds.
+        4 => (0..members)
+            .map(|operator| if operator < 2 { 2 } else { 1 })
+            .collect(),
         0 => (0..members).map(|_| 10 + random.below(20)).collect(),
         // One operator just below a third.
         1 => {

@@ -6,6 +6,7 @@
 mod cargo;
 mod check_deps;
 mod codegen;
+mod planted;
 mod wire;
 
 use anyhow::Result;
@@ -28,6 +29,12 @@ enum Command {
     },
     /// Check which crate uses which, and what the pure crates pull in.
     CheckDeps,
+    /// Plant bugs into a copy of the committed tree; the simulator has to find each.
+    Planted {
+        /// Only those whose name starts so
+        #[arg(long)]
+        only: Option<String>,
+    },
     /// Check formatting, lints and crate dependencies; changes nothing.
     Verify,
     /// Generate code, apply the compiler's suggestions, format.
@@ -38,6 +45,7 @@ fn main() -> Result<()> {
     match Cli::parse().command {
         Command::Codegen { check } => codegen::run(check),
         Command::CheckDeps => check_deps::run(),
+        Command::Planted { only } => planted::run(only.as_deref()),
         Command::Verify => verify(),
         Command::Fix => fix(),
     }

@@ -1,4 +1,4 @@
-//! Blocks that leave one lane out.
+//! Blocks that leave one lane out, or move it back.
 
 use super::{Adversary, Attack};
 use crate::node::Packet;
@@ -21,13 +21,21 @@ impl Censor {
         }
         let victim = OperatorId((attack.me.0 + 1) % u32::try_from(attack.committee.len()).ok()?);
         let parent = self.cuts.get(&proposal.block.parent.hash)?;
+        let back = proposal.at.view.0.is_multiple_of(3);
+        let older = || {
+            self.cuts
+                .values()
+                .filter_map(|cut| cut.tip(victim))
+                .min_by_key(|tip| tip.seq)
+        };
+        let kept = if back { older() } else { parent.tip(victim) };
         let tips = proposal
             .block
             .cut
             .tips()
             .iter()
             .filter(|tip| tip.lane != victim);
-        let cut = Cut::new(tips.chain(parent.tip(victim)).copied().collect());
+        let cut = Cut::new(tips.chain(kept).copied().collect());
         let block = squad_primitives::Block {
             cut,
             ..proposal.block.clone()

@@ -37,7 +37,7 @@ pub enum Behaviour {
     BadSignatures,
     /// Speaks of views and epochs far ahead.
     FarViews,
-    /// Leaves one lane out of its blocks.
+    /// Leaves one lane out of its blocks, or moves it back.
     Censor,
     /// Runs twice with one key; the two hear different peers.
     Twin,

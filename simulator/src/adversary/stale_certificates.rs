@@ -1,9 +1,11 @@
-//! Old certificates: sent again, and as the reason of proposals on old blocks.
+//! Old certificates: sent again, also under a later epoch, and as the reason of proposals on old blocks.
 
 use super::{Adversary, Attack};
 use crate::node::Packet;
 use squad_primitives::message::ConsensusMessage;
-use squad_primitives::{Block, BlockRef, Certificate, Digest, OperatorId, Proposal, StatementKind};
+use squad_primitives::{
+    Block, BlockRef, Certificate, Digest, Epoch, OperatorId, Proposal, StatementKind,
+};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -14,6 +16,8 @@ const REMEMBERED: usize = 32;
 pub(super) struct StaleCertificates {
     old: VecDeque<Certificate>,
     blocks: BTreeMap<Digest, Block>,
+    /// Latest epoch that was seen.
+    epoch: Epoch,
 }
 
 impl StaleCertificates {
@@ -23,6 +27,7 @@ impl StaleCertificates {
         };
         let certificate = match &**message {
             ConsensusMessage::Proposal(proposal) => {
+                self.epoch = proposal.at.epoch.max(self.epoch);
                 if let Some(network) = attack_network {
                     self.blocks
                         .insert(proposal.block.hash(network), proposal.block.clone());
@@ -73,7 +78,12 @@ impl Adversary for StaleCertificates {
         if attack.random.percent(5)
             && let Some(old) = self.old.get(attack.random.index(self.old.len()))
         {
-            let message = ConsensusMessage::Certificate(Box::new(old.clone()));
+            let mut certificate = old.clone();
+            // Now and then as if it were of a later epoch.
+            if attack.random.percent(30) {
+                certificate.statement.at.epoch = self.epoch;
+            }
+            let message = ConsensusMessage::Certificate(Box::new(certificate));
             attack.strike(to, Packet::Consensus(Arc::new(message)));
         }
         if let Packet::Consensus(message) = &packet

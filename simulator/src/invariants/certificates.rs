@@ -1,11 +1,12 @@
 //! Certificates that honest nodes send carry valid signatures of more than two thirds of stake; a view
-//! has at most one certified block, and never both a CC and a TC.
+//! has at most one certified block, and never both a CC and a TC. Proofs of availability that they send name
+//! more than a third.
 
 use super::{Ground, Invariant};
 use crate::node::Packet;
 use crate::observe::Seen;
-use squad_primitives::message::ConsensusMessage;
-use squad_primitives::{Certificate, Digest, Statement, StatementKind, ViewId};
+use squad_primitives::message::{ConsensusMessage, LaneMessage};
+use squad_primitives::{Certificate, Digest, Poa, Statement, StatementKind, ViewId};
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug, Default)]
@@ -68,6 +69,23 @@ impl Certificates {
     }
 }
 
+/// A proof of availability names more than a third of stake; not by the committee's own arithmetic.
+fn judge_proof(ground: &Ground<'_>, poa: &Poa) -> Result<(), String> {
+    let committee = &ground.facts.committee;
+    let signers = poa.signers.operators(committee);
+    let signed: u64 = signers.map(|operator| committee.stake(operator).0).sum();
+    if signed * 3 > committee.total().0 {
+        return Ok(());
+    }
+    let tip = poa.tip;
+    Err(format!(
+        "proof of batch {} of lane {} by {signed} of {}",
+        tip.seq,
+        tip.lane,
+        committee.total()
+    ))
+}
+
 impl Invariant for Certificates {
     fn name(&self) -> &'static str {
         "certificates"
@@ -76,6 +94,10 @@ impl Invariant for Certificates {
     fn see(&mut self, ground: &Ground<'_>, _: usize, seen: &Seen) -> Result<(), String> {
         match seen {
             Seen::Committed(block) => self.judge(ground, &block.proof.certificate),
+            Seen::Sent(_, Packet::Lane(message)) => match &**message {
+                LaneMessage::Poa(poa) => judge_proof(ground, poa),
+                _ => Ok(()),
+            },
             Seen::Sent(_, Packet::Consensus(message)) => match &**message {
                 ConsensusMessage::Proposal(proposal) => proposal
                     .justify
