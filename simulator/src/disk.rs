@@ -30,11 +30,14 @@ impl File {
     pub const ALL: [Self; 3] = [Self::Safety, Self::Main, Self::Bodies];
 }
 
+/// Keys and values of consensus records.
+pub type Records = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// One atomic change.
 #[derive(Clone, Debug)]
 pub enum Change {
     /// Consensus records, by key.
-    Records(Vec<(Vec<u8>, Vec<u8>)>),
+    Records(Records),
     /// Ranges of consensus records to delete.
     Forget(Vec<KeyRange>),
     /// The record of a lane.

@@ -34,6 +34,7 @@ pub mod net;
 pub mod node;
 pub mod observe;
 pub mod plan;
+pub mod plot;
 pub mod random;
 pub mod report;
 pub mod shrink;

@@ -6,9 +6,10 @@ use squad_simulator::adversary::Behaviour;
 use squad_simulator::corpus;
 use squad_simulator::fault::Fault;
 use squad_simulator::plan::{Options, Plan};
+use squad_simulator::plot;
 use squad_simulator::report::Report;
 use squad_simulator::shrink;
-use squad_simulator::world::{Outcome, run_guarded};
+use squad_simulator::world::{Map, Outcome, measure, run_guarded};
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -94,6 +95,18 @@ enum Command {
         #[arg(default_value = "simulator/corpus")]
         corpus: PathBuf,
     },
+    /// Commit latency and messages by size of the committee, as a table or a figure.
+    Scale {
+        /// Sizes
+        #[arg(long, value_delimiter = ',', default_values_t = [4, 20, 50, 100])]
+        members: Vec<usize>,
+        /// Simulated seconds for each
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
+        /// Write the figure here as well
+        #[arg(long)]
+        svg: Option<PathBuf>,
+    },
     /// Leave out as much as possible while a seed keeps failing in the same way.
     Shrink {
         /// The seed
@@ -120,6 +133,11 @@ fn main() -> Result<()> {
             shape,
         } => run_many(seeds, jobs, first, &shape.options()?),
         Command::Replay { corpus } => replay(&corpus),
+        Command::Scale {
+            members,
+            seconds,
+            svg,
+        } => scale(&members, seconds, svg.as_deref()),
         Command::Shrink { seed, shape } => shrink_one(seed, shape.options()?),
     }
 }
@@ -220,5 +238,34 @@ fn shrink_one(seed: u64, options: Options) -> Result<()> {
         bail!("seed {seed} does not fail");
     };
     println!("{}", shrunk.failure.with_command(&shrunk.options));
+    Ok(())
+}
+
+fn scale(members: &[usize], seconds: u64, svg: Option<&std::path::Path>) -> Result<()> {
+    let mut lines = Vec::new();
+    println!(
+        "| delays | operators | p50 ms | p99 ms | blocks/s | packets per operator and block |"
+    );
+    println!("|---|---|---|---|---|---|");
+    for map in [Map::Even(25), Map::World] {
+        let mut points = Vec::new();
+        for size in members {
+            let row = measure(*size, map, seconds);
+            println!(
+                "| {} | {} | {} | {} | {:.1} | {:.0} |",
+                map.name(),
+                row.members,
+                row.p50_ms,
+                row.p99_ms,
+                row.blocks_per_second,
+                row.packets_per_block
+            );
+            points.push(row);
+        }
+        lines.push((map.name(), points));
+    }
+    if let Some(path) = svg {
+        std::fs::write(path, plot::latency(&lines))?;
+    }
     Ok(())
 }

@@ -11,13 +11,13 @@ impl Random {
     pub fn stream(seed: u64, concern: &str) -> Self {
         let mut state = seed ^ 0x5157_4144_2d73_696d;
         for byte in concern.bytes() {
-            state = Self(state ^ u64::from(byte)).next();
+            state = Self(state ^ u64::from(byte)).draw();
         }
         Self(state)
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -27,7 +27,7 @@ impl Random {
 
     /// A number below `bound`, which is at least 1.
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound.max(1)
+        self.draw() % bound.max(1)
     }
 
     /// A number in `[low, high]`.

@@ -133,9 +133,8 @@ fn find(planted: &Planted, patch: &Path) -> Result<Option<(String, u64)>> {
     let Some((seed, rule)) = failure else {
         bail!("{}: the simulator failed otherwise: {told}", planted.name);
     };
-    let expected = planted.finds.iter().any(|name| *name == rule);
     ensure!(
-        expected,
+        planted.finds.contains(&rule),
         "{}: found by {rule}, expected {:?}",
         planted.name,
         planted.finds

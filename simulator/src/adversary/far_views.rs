@@ -55,7 +55,7 @@ impl Adversary for FarViews {
             }
             if attack.random.percent(10) {
                 let request = match attack.random.below(3) {
-                    0 => ConsensusMessage::SyncRequest(Height(attack.random.next())),
+                    0 => ConsensusMessage::SyncRequest(Height(attack.random.draw())),
                     1 => ConsensusMessage::CertificatesRequest {
                         after: ViewId::default(),
                         up_to: ViewId::new(Epoch(attack.random.below(3)), View(u64::MAX)),

@@ -138,7 +138,7 @@ impl Attack<'_> {
     /// Whether a peer belongs to the half that sees the other story.
     #[must_use]
     pub fn is_other_half(&self, to: OperatorId) -> bool {
-        to.0 % 2 == 0
+        to.0.is_multiple_of(2)
     }
 }
 

@@ -84,7 +84,8 @@ impl Shell {
             sync: true,
             done: Done::OwnBatch(batch),
         };
-        self.actions.push(Action::Write(File::Bodies, write));
+        self.actions
+            .push(Action::Write(File::Bodies, Box::new(write)));
     }
 
     /// A block is ordered and written: the pool forgets what it ordered and what expired.

@@ -76,7 +76,7 @@ pub enum Action {
     /// Send to one operator, or to all others.
     Send(Option<OperatorId>, Packet),
     /// Write.
-    Write(File, Write),
+    Write(File, Box<Write>),
     /// A fetch was sent; if no answer comes in time, it fails.
     AwaitFetch(OperatorId, Digest),
     /// Tell the observers.

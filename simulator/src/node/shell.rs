@@ -5,7 +5,7 @@ use super::maker::Progress;
 use super::order::Orderer;
 use super::store::{Memory, Watermark};
 use super::{Action, Done, OrderedBlock, Packet};
-use crate::disk::{Change, File, Write};
+use crate::disk::{Change, File, Records, Write};
 use crate::observe::Seen;
 use squad_consensus::{Host, KeyRange, Output, PeerFault};
 use squad_mempool::lanes::LaneFault;
@@ -23,7 +23,7 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub(super) struct Step {
     /// Consensus record.
-    record: Option<(squad_consensus::PersistId, Vec<(Vec<u8>, Vec<u8>)>)>,
+    record: Option<(squad_consensus::PersistId, Records)>,
     /// Messages that wait for a record.
     held: Vec<(Option<OperatorId>, Packet)>,
     /// Batch to be stored.
@@ -101,7 +101,7 @@ impl Shell {
 
     fn write(&mut self, file: File, change: Change, sync: bool, done: Done) {
         let write = Write { change, sync, done };
-        self.actions.push(Action::Write(file, write));
+        self.actions.push(Action::Write(file, Box::new(write)));
     }
 
     fn append(&mut self, batch: Batch, ids: Vec<PersistId>) {

@@ -33,7 +33,7 @@ impl World {
                     let slot = self.streams.load.index(self.slots.len());
                     let longest = self.streams.load.pick(&[1_000, 200_000, 3_000_000]);
                     let at = self.now + self.streams.load.below(longest);
-                    let transaction = transaction.clone();
+                    let transaction = Box::new(transaction.clone());
                     self.events.at(at, Event::Resubmit { slot, transaction });
                 }
             }

@@ -12,7 +12,7 @@ pub(super) enum Event {
     Deliver {
         to: usize,
         from: usize,
-        packet: Packet,
+        packet: Box<Packet>,
     },
     /// A group of writes ends.
     Synced {
@@ -49,7 +49,7 @@ pub(super) enum Event {
     /// A client submits a transaction again.
     Resubmit {
         slot: usize,
-        transaction: Transaction,
+        transaction: Box<Transaction>,
     },
 }
 

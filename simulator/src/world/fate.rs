@@ -71,7 +71,7 @@ impl World {
     fn cut(&mut self) {
         self.coverage.count("partition");
         let count = self.slots.len();
-        let mask = self.streams.fate.next();
+        let mask = self.streams.fate.draw();
         let one = self.streams.fate.index(count);
         let shape = self.streams.fate.below(5);
         let left = |slot: usize| match shape {
@@ -156,7 +156,7 @@ impl World {
     /// Twins hear other peers than before.
     fn turn_twins(&mut self) {
         if self.twin_mask.is_some() {
-            self.twin_mask = Some(self.streams.fate.next());
+            self.twin_mask = Some(self.streams.fate.draw());
         }
     }
 

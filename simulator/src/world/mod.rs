@@ -7,9 +7,11 @@ mod fate;
 mod observer;
 mod phases;
 mod route;
+mod scale;
 mod slot;
 
 pub use phases::{Failure, Outcome, run, run_guarded};
+pub use scale::{Map, Measured, measure};
 pub use slot::{Clock, Slot};
 
 use crate::fault::{Coverage, Fault};
@@ -73,6 +75,8 @@ pub struct World {
     views: u64,
     event_count: u64,
     sent: u64,
+    /// Ages of blocks at their commits, if they are measured.
+    ages_us: Option<Vec<u64>>,
 }
 
 impl World {
@@ -131,6 +135,7 @@ impl World {
             views: 0,
             event_count: 0,
             sent: 0,
+            ages_us: None,
             plan,
         };
         world.begin();
@@ -150,7 +155,7 @@ impl World {
                 .streams
                 .fate
                 .percent(80)
-                .then(|| self.streams.fate.next());
+                .then(|| self.streams.fate.draw());
         } else {
             self.coverage.count("excess-twins");
         }
@@ -176,7 +181,7 @@ impl World {
                 if let Some(adversary) = &mut self.slots[to].adversary {
                     adversary.arriving(sender, &packet);
                 }
-                self.with(to, |node, now| node.receive(now, sender, packet));
+                self.with(to, |node, now| node.receive(now, sender, *packet));
             }
             Event::Synced { slot, life, file } => {
                 if self.slots[slot].life == life {
@@ -264,7 +269,7 @@ impl World {
         match action {
             Action::Send(to, packet) => self.send(slot, to, packet),
             Action::Write(file, write) => {
-                if self.slots[slot].disk.append(file, write) {
+                if self.slots[slot].disk.append(file, *write) {
                     self.schedule_sync(slot, file);
                 }
             }

@@ -178,6 +178,7 @@ impl World {
         self.observer
             .note(now, || format!("{me}/{slot} {}", line(&seen)));
         match &seen {
+            Seen::Committed(block) => self.note_age(block),
             Seen::Evidence(_) => self.coverage.count("evidence"),
             Seen::Accused(..) => self.coverage.count("accusation"),
             _ => {}

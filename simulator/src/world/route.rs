@@ -70,7 +70,7 @@ impl World {
                 self.coverage.count("duplicate");
             }
             for at in passage.arrivals {
-                let packet = packet.clone();
+                let packet = Box::new(packet.clone());
                 let to = home;
                 self.events.at(at, Event::Deliver { to, from, packet });
             }

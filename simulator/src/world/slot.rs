@@ -6,7 +6,7 @@ use crate::node::Node;
 use squad_primitives::{Now, OperatorId, Time};
 
 /// Wall clock at the start, in milliseconds.
-const WALL_START_MS: u64 = 1_700_000_000_000;
+pub(super) const WALL_START_MS: u64 = 1_700_000_000_000;
 /// Monotonic time at the start: cores take zero for "never".
 const TIME_START_US: u64 = 1_000_000;
 
