@@ -66,10 +66,14 @@ pub(crate) fn run(only: Option<&str>) -> Result<()> {
             continue;
         }
         let planted = parse(&name, &std::fs::read_to_string(&patch)?)?;
-        match find(&planted, &patch)? {
-            Some((rule, seeds)) => println!("| {name}: {} | {rule} | {seeds} |", planted.bug),
-            None => {
+        match find(&planted, &patch) {
+            Ok(Some((rule, seeds))) => println!("| {name}: {} | {rule} | {seeds} |", planted.bug),
+            Ok(None) => {
                 println!("| {name}: {} | not found | {SEEDS} |", planted.bug);
+                missed.push(name);
+            }
+            Err(error) => {
+                println!("| {name}: {} | {error:#} | |", planted.bug);
                 missed.push(name);
             }
         }
