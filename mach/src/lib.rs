@@ -12,6 +12,7 @@
 //! - [`aggregator`]: attestations in, certificates, evidence and alerts out.
 //! - [`certificate`], [`evidence`]: formats and their verification.
 //! - [`rollups`], [`ledger`]: the trees under the result.
+//! - [`genesis`]: the first committee.
 //! - [`light`]: follows committees and checks certificates, blocks and transactions, from bytes alone.
 //!
 //! Rules that hold for the whole crate:
@@ -42,6 +43,7 @@ pub mod certificate;
 pub mod committee;
 pub mod domain;
 pub mod evidence;
+pub mod genesis;
 pub mod guard;
 pub mod ledger;
 pub mod light;

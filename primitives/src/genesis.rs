@@ -10,8 +10,11 @@
 //! once.
 
 mod canonical;
+mod finality;
 mod number;
 mod validate;
+
+pub use finality::{FinalityKey, FinalityPossession, FixedHex, GenesisFinality, ParseHexError};
 
 use crate::batch::BatchLimits;
 use crate::committee::CommitteeError;
@@ -118,6 +121,10 @@ pub struct GenesisOperator {
     /// serves as a bootnode.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub control: Option<String>,
+    /// Key for certificates of finality. All operators have one, or none: then the network runs
+    /// without such certificates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finality: Option<GenesisFinality>,
 }
 
 /// A rollup at genesis.
@@ -330,6 +337,12 @@ impl Genesis {
     pub fn operator_by_key(&self, key: &PublicKey) -> Option<(OperatorId, &GenesisOperator)> {
         self.numbered_operators()
             .find(|(_, operator)| operator.identity == *key)
+    }
+
+    /// Whether the operators certify results: each has a key for it.
+    #[must_use]
+    pub fn has_finality(&self) -> bool {
+        !self.operators.is_empty() && self.operators.iter().all(|o| o.finality.is_some())
     }
 
     /// Record of a rollup.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! config/node.toml  config/genesis.json
-//! keys/identity.json                        0600 in 0700
+//! keys/identity.json  keys/finality.json    0600 in 0700
 //! data/                                     made and locked by the storage
 //! LOCK                                      held while a process lives
 //! ```

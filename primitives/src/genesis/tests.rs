@@ -8,6 +8,7 @@ fn operator(index: u8) -> GenesisOperator {
         stake: Stake(100),
         address: ([10, 0, 0, index], 4100).into(),
         control: Some(format!("/ip4/10.0.0.{index}/tcp/4101")),
+        finality: None,
     }
 }
 
@@ -212,4 +213,53 @@ fn the_committee_numbers_operators_by_position() {
     assert_eq!(number, OperatorId(2));
     assert_eq!(committee.member(number).unwrap().key, entry.identity);
     assert_eq!(committee.total(), Stake(400));
+}
+
+fn finality(index: u8) -> GenesisFinality {
+    GenesisFinality {
+        key: FixedHex([index; 48]),
+        possession: FixedHex([index; 96]),
+    }
+}
+
+#[test]
+fn finality_keys_are_part_of_the_network_id_and_come_back() {
+    let mut with = genesis();
+    for (index, operator) in (1..).zip(&mut with.operators) {
+        operator.finality = Some(finality(index));
+    }
+    assert!(with.has_finality() && !genesis().has_finality());
+    assert_ne!(with.network_id(), genesis().network_id());
+    let json = with.to_canonical_json();
+    let entry = format!(
+        r#""finality":{{"key":"0x{}","possession":"0x{}"}},"identity""#,
+        "01".repeat(48),
+        "01".repeat(96)
+    );
+    assert!(json.contains(&entry), "{json}");
+    assert_eq!(Genesis::from_json(json.as_bytes()).unwrap(), with);
+    for (from, to, reason) in [
+        ("\"key\"", "\"bls\"", "unknown field `bls`"),
+        ("0x01", "0x", "96 hexadecimal digits"),
+    ] {
+        let error = Genesis::from_json(json.replacen(from, to, 1).as_bytes()).unwrap_err();
+        assert!(error.to_string().contains(reason), "{error}");
+    }
+}
+
+#[test]
+fn finality_keys_are_unique_and_all_operators_have_one_or_none() {
+    let found = problems(|g| {
+        g.operators[1].finality = Some(finality(1));
+        g.operators[2].finality = Some(finality(1));
+    });
+    let missing = "missing, but operators[1] has one: all have it, or none";
+    assert_eq!(
+        found,
+        [
+            "operators[2].finality.key: same value as operators[1].finality.key".to_owned(),
+            format!("operators[0].finality: {missing}"),
+            format!("operators[3].finality: {missing}"),
+        ]
+    );
 }

@@ -205,6 +205,19 @@ impl Problems {
         self.unique(each().map(|(i, o)| (o.identity, field(i, "identity"))));
         self.unique(each().map(|(i, o)| (o.address, field(i, "address"))));
         self.unique(each().filter_map(|(i, o)| Some((o.control.as_ref()?, field(i, "control")))));
+        self.unique(
+            each().filter_map(|(i, o)| Some((o.finality.as_ref()?.key, field(i, "finality.key")))),
+        );
+        // A member without a key would count against every quorum for ever.
+        let with = operators.iter().position(|o| o.finality.is_some());
+        for (index, operator) in operators.iter().enumerate() {
+            if let (Some(with), None) = (with, &operator.finality) {
+                self.add(
+                    field(index, "finality"),
+                    format!("missing, but operators[{with}] has one: all have it, or none"),
+                );
+            }
+        }
     }
 
     fn operator(&mut self, operator: &GenesisOperator, at: impl Fn(&str) -> String) {

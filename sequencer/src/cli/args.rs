@@ -6,7 +6,7 @@ use crate::home::Home;
 use crate::keys::PasswordSource;
 use clap::{Args, ValueEnum};
 use squad_primitives::NetworkId;
-use squad_primitives::genesis::Genesis;
+use squad_primitives::genesis::{Genesis, Problem};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -252,15 +252,20 @@ fn read_optional(path: &Path) -> Outcome<Option<(PathBuf, String)>> {
     }
 }
 
-/// Reads a genesis and checks it.
+/// Reads a genesis and checks it, with the proofs of possession of its finality keys.
 ///
 /// # Errors
 /// Exit code 3.
 pub(crate) fn read_genesis(path: &Path) -> Outcome<Genesis> {
     let genesis = read_genesis_unchecked(path)?;
-    genesis
-        .validate()
-        .map_err(|list| problems(&format!("genesis {}", path.display()), &list))?;
+    let refused = |list: &[Problem]| problems(&format!("genesis {}", path.display()), list);
+    genesis.validate().map_err(|list| refused(&list))?;
+    squad_mach::genesis::committee(&genesis).map_err(|error| {
+        refused(&[Problem {
+            field: "operators".to_owned(),
+            reason: format!("finality keys: {error}"),
+        }])
+    })?;
     Ok(genesis)
 }
 

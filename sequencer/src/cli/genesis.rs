@@ -7,8 +7,8 @@ use super::output;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 use squad_primitives::genesis::{
-    ConsensusParams, ExecutorKind, GENESIS_VERSION, Genesis, GenesisOperator, GenesisRollup,
-    OrderPolicy, Params, SealedPolicy,
+    ConsensusParams, ExecutorKind, FinalityKey, FinalityPossession, GENESIS_VERSION, Genesis,
+    GenesisFinality, GenesisOperator, GenesisRollup, OrderPolicy, Params, Problem, SealedPolicy,
 };
 use squad_primitives::{PublicKey, RollupId, Stake};
 use std::net::SocketAddr;
@@ -88,6 +88,12 @@ pub(crate) struct AddOperatorArgs {
     /// Where anybody reaches its control plane
     #[arg(long, value_name = "MULTIADDR")]
     control: Option<String>,
+    /// Finality key, from `squad keys possession`; all operators have one, or none
+    #[arg(long, value_name = "KEY", requires = "possession")]
+    finality_key: Option<FinalityKey>,
+    /// Proof of possession of the finality key, from the same command
+    #[arg(long, value_name = "PROOF", requires = "finality_key")]
+    possession: Option<FinalityPossession>,
     #[command(flatten)]
     file: FileArgs,
 }
@@ -162,6 +168,7 @@ pub(crate) fn run(global: &GlobalArgs, command: GenesisCommand) -> Outcome {
         GenesisCommand::New(args) => new(global, args),
         GenesisCommand::AddOperator(args) => {
             let path = args.file.path(global)?;
+            let finality = args.finality_key.zip(args.possession);
             change(global, &path, |genesis| {
                 genesis.operators.push(GenesisOperator {
                     name: args.name,
@@ -169,6 +176,7 @@ pub(crate) fn run(global: &GlobalArgs, command: GenesisCommand) -> Outcome {
                     stake: Stake(args.stake),
                     address: args.address,
                     control: args.control,
+                    finality: finality.map(|(key, possession)| GenesisFinality { key, possession }),
                 });
             })
         }
@@ -258,6 +266,17 @@ fn change(global: &GlobalArgs, path: &Path, apply: impl FnOnce(&mut Genesis)) ->
 fn check_but_size(genesis: &Genesis) -> Outcome {
     let mut found = genesis.validate().err().unwrap_or_default();
     found.retain(|problem| problem.field != "operators");
+    if let Some(error) = found
+        .is_empty()
+        .then(|| squad_mach::genesis::committee(genesis).err())
+        .flatten()
+        && !genesis.operators.is_empty()
+    {
+        found.push(Problem {
+            field: "operators".to_owned(),
+            reason: format!("finality keys: {error}"),
+        });
+    }
     if found.is_empty() {
         Ok(())
     } else {

@@ -18,7 +18,7 @@ pub(crate) struct InitArgs {
     /// Genesis of the network to join; can be copied to config/genesis.json later
     #[arg(long, value_name = "FILE")]
     genesis: Option<PathBuf>,
-    /// Also make an identity key
+    /// Also make an identity key and a finality key
     #[arg(long)]
     with_keys: bool,
     /// Work per password guess, as scrypt:18 or pbkdf2:262144
@@ -35,10 +35,12 @@ pub(crate) fn run(global: &GlobalArgs, args: InitArgs) -> Outcome {
     }
     let config = Config::default();
     let identity_file = home.resolve(&config.keys.identity);
+    let finality_file = home.resolve(&config.keys.finality);
     let wanted = [
         (true, home.config_file()),
         (genesis.is_some(), home.genesis_file()),
         (args.with_keys, identity_file.clone()),
+        (args.with_keys, finality_file.clone()),
     ];
     for (_, path) in wanted.iter().filter(|(wanted, _)| *wanted) {
         if path.exists() {
@@ -55,7 +57,7 @@ pub(crate) fn run(global: &GlobalArgs, args: InitArgs) -> Outcome {
         create_file(&home.genesis_file(), genesis.to_canonical_json().as_bytes())?;
         made.push(home.genesis_file());
     }
-    let mut public_key = None;
+    let mut keys_made = None;
     if args.with_keys {
         let password = global
             .password_without_config()
@@ -64,7 +66,13 @@ pub(crate) fn run(global: &GlobalArgs, args: InitArgs) -> Outcome {
         let key = keys::generate_identity()?;
         keys::create_identity(&identity_file, &key, &password, args.kdf_cost)?;
         made.push(identity_file);
-        public_key = Some(key.public_key());
+        let finality = keys::generate_finality()?;
+        keys::create_finality(&finality_file, &finality, &password, args.kdf_cost)?;
+        made.push(finality_file);
+        keys_made = Some((
+            key.public_key(),
+            keys::finality_entry(&finality, &key.public_key()),
+        ));
     }
 
     let network_id = genesis.map(|genesis| genesis.network_id());
@@ -75,13 +83,22 @@ pub(crate) fn run(global: &GlobalArgs, args: InitArgs) -> Outcome {
     if let Some(id) = network_id {
         text.push_str(&format!("network id {id}\n"));
     }
-    if let Some(key) = public_key {
-        text.push_str(&format!("identity {key}\n"));
+    if let Some((key, finality)) = &keys_made {
+        text.push_str(&format!(
+            "identity {key}\nfinality key {}\npossession {}\n",
+            finality.key, finality.possession
+        ));
     }
     output::print(
         global.format,
         &text,
-        &json!({"home": home.root(), "made": made, "network_id": network_id, "identity": public_key}),
+        &json!({
+            "home": home.root(),
+            "made": made,
+            "network_id": network_id,
+            "identity": keys_made.as_ref().map(|(key, _)| key),
+            "finality": keys_made.as_ref().map(|(_, finality)| finality),
+        }),
     )
 }
 

@@ -57,6 +57,8 @@ section! {
     KeysSection {
         /// Keystore of the identity key.
         identity: PathBuf = PathBuf::from("keys/identity.json");
+        /// Keystore of the key that signs results of blocks. Needed if the genesis names such keys.
+        finality: PathBuf = PathBuf::from("keys/finality.json");
         /// File with the keystore's password. Empty: --password-file, SQUAD_PASSWORD_FILE, or a prompt.
         #[serde(with = "units::optional")]
         password_file: Option<PathBuf> = None;

@@ -148,12 +148,12 @@ impl Keystore {
         serde_json::to_string_pretty(self).unwrap_or_default()
     }
 
-    /// Encrypts a secret under a fresh salt and initialisation vector.
+    /// Encrypts a secret under a fresh salt and initialisation vector. Without `kind` it is a BLS key.
     ///
     /// # Errors
     /// [`KeystoreError::Randomness`].
     pub fn encrypt(
-        kind: &str,
+        kind: Option<&str>,
         public_key: &str,
         secret: &[u8],
         password: &Password,
@@ -186,7 +186,7 @@ impl Keystore {
                 },
             },
             description: None,
-            kind: Some(kind.to_owned()),
+            kind: kind.map(ToOwned::to_owned),
             path: String::new(),
             pubkey: public_key.to_owned(),
             uuid: uuid_text(uuid),

@@ -3,14 +3,20 @@
 //! A private key lies in an EIP-2335 envelope: a key derived from the password decrypts it, a checksum
 //! says whether the password was right. Files are created with mode 0600 in directories of mode 0700,
 //! never narrowed afterwards, and never overwritten; a file that its group or others can read is
-//! refused. The identity key uses the envelope with `"kind":"ed25519-identity"`.
+//! refused. The identity key uses the envelope with `"kind":"ed25519-identity"`; the key for certificates
+//! of finality is a BLS key, which the EIP marks by the absence of a kind.
 
 mod file;
+mod finality;
 mod kdf;
 mod keystore;
 mod password;
 
 pub use file::create_secret_file;
+pub use finality::{
+    create_finality, finality_entry, generate_finality, import_finality, load_finality,
+    read_finality_public,
+};
 pub use kdf::{KdfCost, ParseKdfCostError};
 pub use keystore::{KIND_IDENTITY, Keystore, KeystoreError};
 pub use password::{PASSWORD_FILE_VARIABLE, Password, PasswordError, PasswordSource};
@@ -62,6 +68,9 @@ pub enum KeyError {
     /// The password could not be had.
     #[error("password: {0}")]
     Password(#[from] PasswordError),
+    /// The secret is no BLS12-381 key.
+    #[error("finality key: {0}")]
+    Bls(#[from] squad_mach::KeyError),
     /// The system gave no random bytes.
     #[error("no randomness: {0}")]
     Randomness(#[from] getrandom::Error),
@@ -89,11 +98,17 @@ pub fn create_identity(
 ) -> Result<(), KeyError> {
     let public = hex::encode(key.public_key().0);
     let secret = key.to_seed();
-    let keystore = Keystore::encrypt(KIND_IDENTITY, &public, secret.as_slice(), password, cost)
-        .map_err(|source| KeyError::Keystore {
-            path: path.to_owned(),
-            source,
-        })?;
+    let keystore = Keystore::encrypt(
+        Some(KIND_IDENTITY),
+        &public,
+        secret.as_slice(),
+        password,
+        cost,
+    )
+    .map_err(|source| KeyError::Keystore {
+        path: path.to_owned(),
+        source,
+    })?;
     create_secret_file(path, keystore.to_json().as_bytes())
 }
 

@@ -6,6 +6,7 @@ use super::state::{NodeState, State, StateError};
 use crate::config::Config;
 use crate::home::Home;
 use crate::keys::{self, KdfCost, KeyError, Password};
+use squad_mach::BlsSecretKey;
 use squad_primitives::genesis::{
     ConsensusParams, GENESIS_VERSION, Genesis, GenesisOperator, Params, Problem,
 };
@@ -65,6 +66,13 @@ pub enum PlanError {
     State(#[from] StateError),
 }
 
+/// Keys of one operator.
+#[derive(Debug)]
+struct OperatorKeys {
+    identity: IdentityKey,
+    finality: BlsSecretKey,
+}
+
 /// Addresses of one operator.
 #[derive(Clone, Copy, Debug)]
 struct Addresses {
@@ -84,8 +92,13 @@ pub fn create(exclusive: &Exclusive, spec: &Spec) -> Result<State, PlanError> {
         None => free_ports(spec.stakes.len())?,
     };
     let keys = (0..spec.stakes.len())
-        .map(|_| keys::generate_identity())
-        .collect::<Result<Vec<_>, _>>()?;
+        .map(|_| {
+            Ok(OperatorKeys {
+                identity: keys::generate_identity()?,
+                finality: keys::generate_finality()?,
+            })
+        })
+        .collect::<Result<Vec<_>, KeyError>>()?;
     let genesis = genesis(spec, &keys, &addresses);
     genesis.validate().map_err(PlanError::Genesis)?;
 
@@ -110,7 +123,7 @@ pub fn create(exclusive: &Exclusive, spec: &Spec) -> Result<State, PlanError> {
     Ok(state)
 }
 
-fn genesis(spec: &Spec, keys: &[IdentityKey], addresses: &[Addresses]) -> Genesis {
+fn genesis(spec: &Spec, keys: &[OperatorKeys], addresses: &[Addresses]) -> Genesis {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
@@ -127,10 +140,14 @@ fn genesis(spec: &Spec, keys: &[IdentityKey], addresses: &[Addresses]) -> Genesi
         operators: operators
             .map(|(index, ((key, stake), addresses))| GenesisOperator {
                 name: format!("node-{index}"),
-                identity: key.public_key(),
+                identity: key.identity.public_key(),
                 stake: *stake,
                 address: *spec.published.get(index).unwrap_or(&addresses.data),
                 control: Some(multiaddr(addresses.control)),
+                finality: Some(keys::finality_entry(
+                    &key.finality,
+                    &key.identity.public_key(),
+                )),
             })
             .collect(),
         rollups: spec.rollups.iter().map(Into::into).collect(),
@@ -139,7 +156,7 @@ fn genesis(spec: &Spec, keys: &[IdentityKey], addresses: &[Addresses]) -> Genesi
 
 fn make_home(
     home: &Home,
-    key: &IdentityKey,
+    key: &OperatorKeys,
     addresses: &Addresses,
     genesis: &Genesis,
 ) -> Result<(), PlanError> {
@@ -159,8 +176,11 @@ fn make_home(
     );
     write(&home.config_file(), &config)?;
     write(&home.genesis_file(), &genesis.to_canonical_json())?;
-    let identity = home.resolve(&Config::default().keys.identity);
-    keys::create_identity(&identity, key, &Password::new(PASSWORD), KdfCost::TEST)?;
+    let (settings, password) = (Config::default().keys, Password::new(PASSWORD));
+    let identity = home.resolve(&settings.identity);
+    keys::create_identity(&identity, &key.identity, &password, KdfCost::TEST)?;
+    let finality = home.resolve(&settings.finality);
+    keys::create_finality(&finality, &key.finality, &password, KdfCost::TEST)?;
     let password_file = home.root().join("keys/password");
     keys::create_secret_file(&password_file, PASSWORD.as_bytes())?;
     Ok(())

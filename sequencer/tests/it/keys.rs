@@ -68,3 +68,55 @@ fn without_a_password_or_with_an_empty_one_no_key_is_made() {
     assert!(error.contains("empty"), "{error}");
     assert!(!home.file("keys/identity.json").exists());
 }
+
+#[test]
+fn a_finality_key_is_a_plain_eip_2335_keystore_and_proves_its_possession() {
+    let home = Home::new();
+    home.squad(&["keys", "new", CHEAP]).ok();
+    let made = home
+        .squad(&["keys", "new", "--kind=finality", CHEAP, "--format=json"])
+        .json();
+    let file = std::fs::read_to_string(home.file("keys/finality.json")).unwrap();
+    let keystore: serde_json::Value = serde_json::from_str(&file).unwrap();
+    assert!(keystore.get("kind").is_none());
+    let key = made["finality"].as_str().unwrap();
+    assert_eq!(format!("0x{}", keystore["pubkey"].as_str().unwrap()), key);
+    let entry = home.squad(&["keys", "possession", "--format=json"]).json();
+    assert_eq!(entry["key"], key);
+
+    let identity = entry["identity"].as_str().unwrap().to_owned();
+    let possession = entry["possession"].as_str().unwrap().to_owned();
+    home.squad(&["genesis", "new", "--network=test-dev", "--dev"])
+        .ok();
+    let add = |identity: &str| {
+        home.squad(&[
+            "genesis",
+            "add-operator",
+            "--name=op-0",
+            &format!("--identity={identity}"),
+            "--stake=1",
+            "--address=127.0.0.1:4100",
+            &format!("--finality-key={key}"),
+            &format!("--possession={possession}"),
+        ])
+    };
+    // Somebody else's key and proof, copied.
+    let other = "0xd75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+    let error = add(other).fails(3);
+    assert!(error.contains("proof of possession: invalid"), "{error}");
+    add(&identity).ok();
+    let shown = home
+        .squad(&["keys", "show", "--kind=finality", "--format=json"])
+        .json();
+    assert_eq!(shown["operator"], 0);
+
+    // A genesis that was changed by hand is refused where it is read.
+    let path = home.file("config/genesis.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace(&identity, other)).unwrap();
+    let error = home.squad(&["genesis", "validate"]).fails(3);
+    assert!(
+        error.contains("finality keys: committee: operator 0"),
+        "{error}"
+    );
+}

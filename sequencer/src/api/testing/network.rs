@@ -29,6 +29,7 @@ pub(crate) fn genesis() -> Genesis {
         stake: Stake(100),
         address: SocketAddr::from(([10, 0, 0, 1], 4_100 + n)),
         control: None,
+        finality: None,
     });
     let rollups = ROLLUPS.map(|id| GenesisRollup {
         id,

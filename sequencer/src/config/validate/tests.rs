@@ -11,6 +11,7 @@ fn genesis(dev: bool) -> Genesis {
         stake: Stake(1),
         address: ([10, 0, 0, index], 4100).into(),
         control: None,
+        finality: None,
     });
     Genesis {
         version: GENESIS_VERSION,

@@ -90,7 +90,7 @@ fn identity_files_come_back_and_hide_the_secret() {
 fn two_files_of_one_key_share_no_salt_vector_or_uuid() {
     let make = || {
         Keystore::encrypt(
-            KIND_IDENTITY,
+            Some(KIND_IDENTITY),
             "",
             &[7; 32],
             &Password::new("p"),
@@ -117,7 +117,7 @@ fn a_key_of_another_kind_or_with_a_foreign_public_key_is_no_identity() {
     };
     let other = hex::encode(generate_identity().unwrap().public_key().0);
     let encrypt = |kind: &str, public: &str| {
-        Keystore::encrypt(kind, public, &[7; 32], &password, KdfCost::TEST).unwrap()
+        Keystore::encrypt(Some(kind), public, &[7; 32], &password, KdfCost::TEST).unwrap()
     };
     let bls = load("bls.json", &Keystore::from_json(PBKDF2.as_bytes()).unwrap());
     assert!(bls.contains("must be ed25519-identity"), "{bls}");
