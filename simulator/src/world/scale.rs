@@ -62,7 +62,7 @@ pub struct Measured {
 }
 
 /// Time after which the network is taken to run evenly, in microseconds.
-const WARM_UP_US: u64 = 5_000_000;
+const WARM_UP_US: u64 = 2_000_000;
 
 /// Runs a committee for a while under light load.
 ///
