@@ -34,7 +34,7 @@ pub use changes::Changes;
 #[cfg(feature = "rocksdb")]
 pub use disk::{DiskConfig, DiskStore};
 #[cfg(any(feature = "rocksdb", test))]
-pub use disk::{FORMAT, Lock};
+pub use disk::{FORMAT, Lock, holds_safety_records};
 pub use error::{OpenError, StorageError};
 pub use hooks::{GroupReport, Hooks, OnDurable};
 pub use memory::MemoryStore;

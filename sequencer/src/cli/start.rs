@@ -8,9 +8,10 @@ use crate::keys;
 use crate::node::{self, NodeError, Until};
 use crate::version::{COMMIT, VERSION};
 use clap::Args;
-use squad_primitives::{Height, IdentityKey, Signer as _};
-use squad_storage::Lock;
+use squad_primitives::{Height, IdentityKey, NetworkId, Signer as _};
+use squad_storage::{Lock, holds_safety_records};
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -29,6 +30,10 @@ pub(crate) struct StartArgs {
     /// Stop, as SIGTERM would, once the block at this height is stored
     #[arg(long, value_name = "HEIGHT")]
     until_height: Option<u64>,
+    /// Start although the records of what the key has signed are gone. The operator may contradict
+    /// what it signed before, which costs its stake
+    #[arg(long)]
+    unsafe_reset_safety_state: bool,
 }
 
 /// Runs a node until it is asked to stop.
@@ -73,6 +78,11 @@ pub(crate) fn run(global: &GlobalArgs, args: &StartArgs) -> Outcome {
             ),
         ));
     }
+    if identity.is_some() {
+        let key = home.resolve(&config.keys.identity);
+        let data = home.resolve(&config.storage.path);
+        claim_key(&key, &data, &network, args.unsafe_reset_safety_state)?;
+    }
     use_ring();
     tracing::info!(
         name = node::name(&config, &genesis, identity.as_ref()),
@@ -105,6 +115,28 @@ pub(crate) fn run(global: &GlobalArgs, args: &StartArgs) -> Outcome {
         tracing::info!("stopped");
     }
     outcome
+}
+
+/// Refuses a key that has signed in this network, if the records of that are gone; marks it otherwise.
+fn claim_key(key: &Path, data: &Path, network: &NetworkId, reset: bool) -> Outcome {
+    if keys::is_used(key, network)? && !holds_safety_records(data) {
+        let missing = format!(
+            "{} holds no records, but the key has signed in this network ({})",
+            data.display(),
+            keys::mark_path(key).display()
+        );
+        if !reset {
+            return Err(Failure::new(
+                Code::Safety,
+                format!(
+                    "{missing}: starting could contradict what it signed. Restore the directory, or let the \
+                     operator be replaced by one with a new key; --unsafe-reset-safety-state starts all the same"
+                ),
+            ));
+        }
+        tracing::warn!("{missing}; starting all the same, as asked");
+    }
+    Ok(keys::mark_used(key, network)?)
 }
 
 /// Libraries that build TLS settings themselves take the process' provider; two are never compiled in,

@@ -11,6 +11,7 @@ mod finality;
 mod kdf;
 mod keystore;
 mod password;
+mod used;
 
 pub use file::create_secret_file;
 pub use finality::{
@@ -20,6 +21,7 @@ pub use finality::{
 pub use kdf::{KdfCost, ParseKdfCostError};
 pub use keystore::{KIND_IDENTITY, Keystore, KeystoreError};
 pub use password::{PASSWORD_FILE_VARIABLE, Password, PasswordError, PasswordSource};
+pub use used::{is_used, mark_path, mark_used};
 
 use squad_primitives::{IdentityKey, PublicKey, Signer as _};
 use std::path::{Path, PathBuf};

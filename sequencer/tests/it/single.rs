@@ -73,3 +73,30 @@ fn a_node_stops_at_a_height_goes_on_and_is_pruned() {
     // A pruned node goes on.
     home.start_until(last + 2).ok();
 }
+
+#[test]
+fn a_key_whose_records_are_lost_does_not_sign_again_unless_told() {
+    let home = Home::new();
+    home.with_network();
+    home.start_until(1).ok();
+    home.start_until(2).ok();
+
+    // All data, and the safety records alone.
+    std::fs::rename(home.file("data"), home.file("lost")).unwrap();
+    let error = home.start_until(1).fails(7);
+    assert!(error.contains("identity.json.used"), "{error}");
+    assert!(error.contains("--unsafe-reset-safety-state"), "{error}");
+    std::fs::rename(home.file("lost"), home.file("data")).unwrap();
+    std::fs::rename(home.file("data/safety"), home.file("safety")).unwrap();
+    home.start_until(3).fails(7);
+    std::fs::rename(home.file("safety"), home.file("data/safety")).unwrap();
+    home.start_until(3).ok();
+
+    std::fs::remove_dir_all(home.file("data")).unwrap();
+    let arguments: Vec<_> = ["start", "--until-height=1", "--unsafe-reset-safety-state"]
+        .into_iter()
+        .chain(FREE_PORTS)
+        .collect();
+    home.squad(&arguments).ok();
+    assert_eq!(home.heights().0, 1);
+}

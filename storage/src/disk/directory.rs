@@ -39,6 +39,13 @@ impl Lock {
     }
 }
 
+/// Whether `directory` has a database of safety records, which may be empty: a node ran here before.
+#[must_use]
+pub fn holds_safety_records(directory: &Path) -> bool {
+    // RocksDB writes this pointer when it makes a database.
+    directory.join("safety").join("CURRENT").is_file()
+}
+
 /// Checks the layout of `directory`, or marks a directory that holds none of `data` as ours.
 pub(crate) fn check_format(directory: &Path, data: &[&str]) -> Result<(), OpenError> {
     let path = directory.join("FORMAT");

@@ -8,6 +8,6 @@ mod kv;
 mod rocks;
 mod tx_index;
 
-pub use directory::{FORMAT, Lock};
+pub use directory::{FORMAT, Lock, holds_safety_records};
 #[cfg(feature = "rocksdb")]
 pub use rocks::{DiskConfig, DiskStore};
