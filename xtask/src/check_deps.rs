@@ -8,6 +8,7 @@
 //!                               ├──▶ simulator (never RocksDB)
 //!                               ├──▶ client ──▶ loadtest
 //!                               └──▶ sequencer (wires everything)
+//!                                    └──▶ torture (real processes under faults)
 //! benches: may use any, nothing uses it.   contracts: tests with mach.   xtask: outside.
 //! ```
 //!
@@ -54,6 +55,7 @@ fn allowed(user: &str) -> Option<Vec<&'static str>> {
         "simulator" => pure(&["storage", "network"]),
         "loadtest" => vec!["primitives", "proto", "client"],
         "sequencer" => pure(&["storage", "network", "client"]),
+        "torture" => pure(&["client", "sequencer"]),
         "benches" => pure(&[
             "storage",
             "network",

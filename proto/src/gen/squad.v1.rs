@@ -744,6 +744,9 @@ pub struct GetStatusResponse {
     /// When the process started.
     #[prost(uint64, tag = "18")]
     pub started_at_ms: u64,
+    /// Whether transactions are taken; unspecified on observers.
+    #[prost(enumeration = "Intake", tag = "20")]
+    pub intake: i32,
 }
 /// Another operator, seen from the serving node.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -893,6 +896,49 @@ impl Role {
             "ROLE_UNSPECIFIED" => Some(Self::Unspecified),
             "ROLE_OPERATOR" => Some(Self::Operator),
             "ROLE_OBSERVER" => Some(Self::Observer),
+            _ => None,
+        }
+    }
+}
+/// Whether an operator takes transactions, or why not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Intake {
+    Unspecified = 0,
+    Open = 1,
+    /// It is catching up, or has just started and not heard from a quorum: UNAVAILABLE / SYNCING.
+    Syncing = 2,
+    /// Nothing is committed, or too few operators are connected: UNAVAILABLE / NO_QUORUM.
+    NoQuorum = 3,
+    /// Its lane is as far ahead of what is ordered as it may be: RESOURCE_EXHAUSTED / LANE_WINDOW.
+    LaneWindow = 4,
+    /// It is stopping: UNAVAILABLE / SHUTTING_DOWN.
+    ShuttingDown = 5,
+}
+impl Intake {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "INTAKE_UNSPECIFIED",
+            Self::Open => "INTAKE_OPEN",
+            Self::Syncing => "INTAKE_SYNCING",
+            Self::NoQuorum => "INTAKE_NO_QUORUM",
+            Self::LaneWindow => "INTAKE_LANE_WINDOW",
+            Self::ShuttingDown => "INTAKE_SHUTTING_DOWN",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "INTAKE_UNSPECIFIED" => Some(Self::Unspecified),
+            "INTAKE_OPEN" => Some(Self::Open),
+            "INTAKE_SYNCING" => Some(Self::Syncing),
+            "INTAKE_NO_QUORUM" => Some(Self::NoQuorum),
+            "INTAKE_LANE_WINDOW" => Some(Self::LaneWindow),
+            "INTAKE_SHUTTING_DOWN" => Some(Self::ShuttingDown),
             _ => None,
         }
     }

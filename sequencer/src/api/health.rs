@@ -74,12 +74,18 @@ pub(crate) fn of(node: &NodeHandle, wall_ms: u64) -> Health {
     if intake == Some(Intake::ShuttingDown) {
         return Health::Stopping;
     }
-    judge(
+    let health = judge(
         &node.status.borrow(),
         node.hub.head(),
         node.me.is_some(),
         wall_ms,
-    )
+    );
+    // Nobody is sent here whose transactions would be refused.
+    match intake {
+        Some(Intake::NoQuorum) if health.is_ready() => Health::NoQuorum,
+        Some(Intake::Syncing) if health.is_ready() => Health::Syncing,
+        _ => health,
+    }
 }
 
 fn judge(status: &NodeStatus, ordered: Height, operator: bool, wall_ms: u64) -> Health {

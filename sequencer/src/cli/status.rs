@@ -82,15 +82,14 @@ pub(crate) fn run(global: &GlobalArgs, args: &StatusArgs) -> Outcome {
     })
 }
 
-/// Whether a node takes part: its peers and it are more than two thirds of the operators that it
-/// knows, and it is not catching up. Stake is the node's own business (`/readyz`).
+/// Whether a node does its work: an operator takes transactions, an observer is not catching up. A full
+/// lane passes by itself.
 #[must_use]
 pub(crate) fn is_ready(status: &v1::GetStatusResponse) -> bool {
-    let connected = status.peers.iter().filter(|peer| peer.connected).count();
-    let operators = status.peers.len() + usize::from(status.operator_id.is_some());
-    let present = connected + usize::from(status.operator_id.is_some());
-    let role_is_operator = status.role() == v1::Role::Operator;
-    !status.syncing && (!role_is_operator || present * 3 > operators * 2)
+    match status.intake() {
+        v1::Intake::Unspecified => status.role() == v1::Role::Observer && !status.syncing,
+        intake => matches!(intake, v1::Intake::Open | v1::Intake::LaneWindow),
+    }
 }
 
 async fn wait_ready(
@@ -110,7 +109,15 @@ async fn wait_ready(
                     status.ordered_height, status.target_height
                 )
             }
-            Ok(_) => "not connected to more than two thirds of the operators".to_owned(),
+            Ok((_, status)) => match status.intake() {
+                v1::Intake::Syncing => "it has not heard from a quorum yet".to_owned(),
+                v1::Intake::NoQuorum => {
+                    "not connected to more than two thirds of stake, or nothing is committed"
+                        .to_owned()
+                }
+                v1::Intake::ShuttingDown => "it is stopping".to_owned(),
+                other => format!("it takes no transactions ({})", other.as_str_name()),
+            },
             Err(failure) if matches!(failure.code, Code::Unreachable | Code::TimedOut) => {
                 failure.to_string()
             }

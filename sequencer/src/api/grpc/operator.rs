@@ -6,6 +6,7 @@ use crate::api::errors::Failure;
 use crate::api::proofs::bytes_of;
 use crate::node::handle::NodeStatus;
 use bytes::Bytes;
+use squad_mempool::admission::Intake;
 use squad_primitives::{Epoch, Height};
 use squad_proto::codec::TRANSACTIONS_PER_MESSAGE;
 use squad_proto::reason::Reason;
@@ -190,5 +191,22 @@ fn get_status(ctx: &Context) -> Result<v1::GetStatusResponse, Failure> {
             queued_bytes: status.queued_bytes,
         }),
         started_at_ms: status.started_at_ms,
+        intake: node
+            .ingress
+            .as_ref()
+            .map_or(v1::Intake::Unspecified, |ingress| {
+                intake(ingress.view().intake)
+            })
+            .into(),
     })
+}
+
+const fn intake(intake: Intake) -> v1::Intake {
+    match intake {
+        Intake::Open => v1::Intake::Open,
+        Intake::Syncing => v1::Intake::Syncing,
+        Intake::NoQuorum => v1::Intake::NoQuorum,
+        Intake::LaneWindow => v1::Intake::LaneWindow,
+        Intake::ShuttingDown => v1::Intake::ShuttingDown,
+    }
 }
