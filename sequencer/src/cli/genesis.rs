@@ -25,7 +25,7 @@ pub(crate) enum GenesisCommand {
     /// Make a genesis without operators
     New(NewArgs),
     /// Add an operator; its number is its place in the list
-    AddOperator(AddOperatorArgs),
+    AddOperator(Box<AddOperatorArgs>),
     /// Add a rollup
     AddRollup(AddRollupArgs),
     /// Check all rules
