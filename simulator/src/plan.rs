@@ -121,6 +121,9 @@ impl Plan {
         }
         let slow = (0..members).filter(|_| random.percent(20)).collect();
         let latency_max = random.pick(&[1_000, 5_000, 25_000, 25_000, 80_000, 150_000]);
+        // Shorter than messages travel, the rule would refuse honest leaders.
+        let short = random.pick(&[40, 500, 500]);
+        let coverage_ms = if latency_max > 5_000 { 500 } else { short };
         let block_bytes_max = random.pick(&[32 << 10, 16 << 20, 16 << 20]);
         Self {
             seed,
@@ -161,7 +164,7 @@ impl Plan {
                 payload_max: random.pick(&[40, 200, 2_000]),
             },
             expiry_max_blocks: random.pick(&[60, 400, 6_000]),
-            coverage_ms: random.pick(&[40, 500, 500]),
+            coverage_ms,
             block_bytes_max,
             // Small blocks with a small window: what waits must fit into the time to drain.
             window_batches: if block_bytes_max < 1 << 20 {
