@@ -134,8 +134,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads a length-prefixed list of at most `limit` items. Reserves no more than the input can
-    /// hold, assuming at least one byte per item.
+    /// Reads a length-prefixed list of at most `limit` items. Whatever length is claimed, no more memory
+    /// is reserved than twice the input that is left: items take less than twice their encoding.
     ///
     /// # Errors
     /// Those of [`Reader::length`] and of `T`.
@@ -145,7 +145,8 @@ impl<'a> Reader<'a> {
         limit: usize,
     ) -> Result<Vec<T>, DecodeError> {
         let length = self.length(field, limit)?;
-        let mut items = Vec::with_capacity(length.min(self.remaining()));
+        let fitting = self.remaining().saturating_mul(2) / size_of::<T>().max(1);
+        let mut items = Vec::with_capacity(length.min(fitting));
         for _ in 0..length {
             items.push(T::decode(self)?);
         }

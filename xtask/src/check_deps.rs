@@ -10,6 +10,7 @@
 //!                               └──▶ sequencer (wires everything)
 //!                                    └──▶ torture (real processes under faults)
 //! benches: may use any, nothing uses it.   contracts: tests with mach.   xtask: outside.
+//! fuzz: uses nothing; any crate may use it in its tests.
 //! ```
 //!
 //! An arrow points from the used to the user. Dev-dependencies follow the same arrows, and one more: the
@@ -44,7 +45,7 @@ const WITHOUT_ROCKSDB: &[&str] = &["network", "simulator", "client", "loadtest"]
 fn allowed(user: &str) -> Option<Vec<&'static str>> {
     let pure = |extra: &[&'static str]| PURE.iter().chain(extra).copied().collect();
     Some(match user {
-        "primitives" | "xtask" => vec![],
+        "primitives" | "fuzz" | "xtask" => vec![],
         "proto" => vec!["primitives"],
         "mempool" | "ledger" | "vital" | "mach" => vec!["primitives", "proto"],
         // The core asks the lanes directly.
@@ -71,8 +72,8 @@ fn allowed(user: &str) -> Option<Vec<&'static str>> {
 /// What the tests of `user` may depend on besides.
 fn allowed_in_tests(user: &str) -> &'static [&'static str] {
     match user {
-        "sequencer" => &["loadtest"],
-        _ => &[],
+        "sequencer" => &["loadtest", "fuzz"],
+        _ => &["fuzz"],
     }
 }
 

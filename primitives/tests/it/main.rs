@@ -2,4 +2,5 @@
 
 mod documented;
 mod fixtures;
+mod fuzz;
 mod samples;

@@ -2,7 +2,7 @@
 
 mod any;
 mod client;
-mod hostile;
+mod fuzz;
 mod limits;
 mod pinned;
 mod round_trip;
