@@ -11,6 +11,7 @@ mod cost;
 mod crash;
 mod epochs;
 mod equivocation;
+mod fuzz;
 mod hostile;
 mod idle;
 mod late;

@@ -39,8 +39,12 @@ pub(super) struct Target {
 /// Whom to ask next, and when.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ask {
+    /// Who was asked in this round, the latest one last. Their answers are taken until the next round
+    /// begins, however many others were asked since.
     pub(super) asked: Vec<OperatorId>,
     pub(super) next_at: Time,
+    /// All have been asked.
+    round_over: bool,
 }
 
 /// A body that is asked for.
@@ -250,6 +254,9 @@ impl Lanes {
         if now < ask.next_at {
             return None;
         }
+        if std::mem::take(&mut ask.round_over) {
+            ask.asked.clear();
+        }
         let next = self
             .sources(tip, source)
             .find(|peer| self.is_connected(*peer) && !ask.asked.contains(peer));
@@ -259,7 +266,7 @@ impl Lanes {
                 ask.next_at = now.after(self.config.fetch_hedge);
             }
             None => {
-                ask.asked.clear();
+                ask.round_over = true;
                 ask.next_at = now.after(self.config.fetch_hedge.max(self.config.rebroadcast));
             }
         }

@@ -95,7 +95,8 @@ impl Lanes {
     }
 
     /// An answer with something new leads to the next request at once, to the same peer; one without
-    /// leaves the turn to others.
+    /// leaves the turn to others, if it comes from the peer that was asked last. What else a peer says
+    /// must not use up the turns of those who are still to answer.
     fn after_headers(
         &mut self,
         owner: OperatorId,
@@ -110,7 +111,9 @@ impl Lanes {
         for target in &mut lane.targets {
             if target.ask.asked.contains(&from) {
                 target.from_base |= !links;
-                target.ask.next_at = now;
+                if progress || target.ask.asked.last() == Some(&from) {
+                    target.ask.next_at = now;
+                }
                 if progress {
                     target.ask.asked.retain(|peer| *peer != from);
                     target.source = Some(from);

@@ -22,7 +22,7 @@ pub(crate) struct Drive {
     /// Writes that are not durable yet: records in one store, blocks and deletions in another.
     pub(super) records_queue: VecDeque<(PersistId, Vec<SafetyRecord>)>,
     pub(super) chain_queue: VecDeque<ChainWrite>,
-    pub(super) durable: PersistId,
+    pub(crate) durable: PersistId,
 }
 
 impl Drive {
@@ -56,6 +56,11 @@ impl Drive {
                 }
             }
         }
+    }
+
+    /// Values of the records kept.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &Vec<u8>> {
+        self.records.values()
     }
 
     /// Number of records kept; bounded while commits go on.
