@@ -257,7 +257,7 @@ impl RecordBook {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
+    use squad_fuzz::{Bound, bounded, damage, hostile, run};
 
     const NETWORK: NetworkId = Digest([1; 32]);
     const NOW: SystemTime = UNIX_EPOCH;
@@ -347,10 +347,27 @@ mod tests {
         assert!(RecordBook::decode(&bytes[1..]).is_err());
     }
 
-    proptest! {
-        #[test]
-        fn any_bytes_are_judged_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..500)) {
-            let _ = RecordBook::decode(&bytes);
+    /// What is accepted has one encoding, and the limits hold before anything is reserved.
+    #[test]
+    fn damaged_lists() {
+        let mut book = book();
+        for number in 1..=3 {
+            book.insert(record(number, NOW), NOW).unwrap();
         }
+        let valid = [book.encode(), RecordBook::new(NETWORK).encode()];
+        run("operator records", |u| {
+            let input = hostile(u, &valid, damage)?;
+            let decoded = bounded(Bound::PEER, input.len(), || RecordBook::decode(&input));
+            if let Ok(records) = &decoded {
+                let mut again = Vec::new();
+                encode_list(records, &mut again);
+                assert_eq!(again, input);
+                for record in records {
+                    let taken = book.insert(record.clone(), NOW);
+                    assert_ne!(taken, Ok(true), "nobody signed another record");
+                }
+            }
+            Ok(decoded.is_ok())
+        });
     }
 }

@@ -26,6 +26,8 @@ mod dial;
 mod endpoint;
 mod fetch;
 mod frame;
+#[cfg(test)]
+mod fuzz_tests;
 mod hello;
 #[cfg(test)]
 mod hostile_tests;

@@ -5,4 +5,6 @@ mod conformance;
 #[cfg(feature = "rocksdb")]
 mod disk;
 mod faults;
+#[cfg(feature = "rocksdb")]
+mod log_images;
 mod support;

@@ -24,6 +24,8 @@
 //!    in between is found and indexed again.
 //! 5. A number is never used twice for a segment: it is part of every record.
 
+#[cfg(test)]
+mod image_tests;
 mod log;
 mod record;
 mod recover;

@@ -1,0 +1,147 @@
+//! Images of the log of safety records, as a crash or a bad disk leaves them: cut at every byte of its
+//! last three records, and each of their bytes changed. The store opens with exactly the intact prefix
+//! or refuses. A record that was synced is missing only when nothing behind it was there either, as
+//! after a crash in the middle of writing it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use squad_storage::{DiskConfig, DiskStore, OpenError, Store, Table};
+
+use crate::support::{hooks, put};
+
+/// Records in the log.
+const RECORDS: usize = 6;
+/// Of these, how many are damaged.
+const DAMAGED: usize = 3;
+
+struct Image {
+    home: tempfile::TempDir,
+    /// The log that safety records are in, below a home.
+    log: PathBuf,
+    content: Vec<u8>,
+    /// Length of the log after each record.
+    ends: Vec<usize>,
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("writable");
+    for entry in fs::read_dir(from).expect("readable") {
+        let entry = entry.expect("readable");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("readable").is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).expect("copied");
+        }
+    }
+}
+
+/// The one log file with content.
+fn log_of(safety: &Path) -> PathBuf {
+    let files = fs::read_dir(safety).expect("readable");
+    let paths = files.map(|entry| entry.expect("readable").path());
+    let logs = paths.filter(|path| path.extension().is_some_and(|end| end == "log"));
+    let full = logs.filter(|path| fs::metadata(path).expect("readable").len() > 0);
+    let full: Vec<_> = full.collect();
+    assert_eq!(full.len(), 1, "{full:?}");
+    full[0].clone()
+}
+
+impl Image {
+    fn take() -> Self {
+        let home = tempfile::tempdir().expect("temporary directory");
+        let running = home.path().join("running");
+        let store = DiskStore::open(&running, &DiskConfig::default(), hooks()).expect("opened");
+        let mut ends = Vec::new();
+        let mut log = PathBuf::new();
+        for number in 1..=RECORDS {
+            put(
+                &store,
+                Table::SafetyConsensus,
+                &[(&number.to_string(), &"vote ".repeat(number))],
+            );
+            log = log_of(&running.join("safety"));
+            ends.push(usize::try_from(fs::metadata(&log).expect("readable").len()).expect("small"));
+        }
+        copy(&running, &home.path().join("killed"));
+        let content = fs::read(&log).expect("readable");
+        let log = log.strip_prefix(&running).expect("inside").to_owned();
+        Self {
+            home,
+            log,
+            content,
+            ends,
+        }
+    }
+
+    /// Records with their values in a home whose log has this content; `None` if it doesn't open.
+    fn records(&self, content: &[u8]) -> Option<usize> {
+        let damaged = self.home.path().join("damaged");
+        drop(fs::remove_dir_all(&damaged));
+        copy(&self.home.path().join("killed"), &damaged);
+        fs::write(damaged.join(&self.log), content).expect("writable");
+        let store = match DiskStore::open(&damaged, &DiskConfig::default(), hooks()) {
+            Ok(store) => store,
+            Err(OpenError::Storage(error)) => {
+                let text = error.to_string();
+                assert!(text.to_lowercase().contains("corrupt"), "unclear: {text}");
+                return None;
+            }
+            Err(other) => panic!("{other}"),
+        };
+        let mut found = 0;
+        for number in 1..=RECORDS {
+            let key = number.to_string();
+            let value = store
+                .get(Table::SafetyConsensus, key.as_bytes())
+                .expect("readable");
+            if let Some(value) = value {
+                assert_eq!(value, "vote ".repeat(number), "wrong data");
+                assert_eq!(found + 1, number, "a gap");
+                found = number;
+            }
+        }
+        Some(found)
+    }
+
+    fn first(&self) -> usize {
+        self.ends[RECORDS - DAMAGED - 1]
+    }
+
+    fn intact(&self, offset: usize) -> usize {
+        self.ends.iter().filter(|end| **end <= offset).count()
+    }
+}
+
+#[test]
+fn cut_at_every_byte() {
+    let image = Image::take();
+    assert_eq!(image.records(&image.content), Some(RECORDS));
+    for cut in image.first()..image.content.len() {
+        let found = image.records(&image.content[..cut]);
+        assert_eq!(found, Some(image.intact(cut)), "cut at {cut}");
+    }
+}
+
+#[test]
+fn every_byte_changed() {
+    let image = Image::take();
+    let mut refused = 0;
+    for at in image.first()..image.ends[RECORDS - 1] {
+        let mut content = image.content.clone();
+        content[at] ^= 0xff;
+        let found = image.records(&content);
+        refused += usize::from(found.is_none());
+        let intact = image.intact(at);
+        assert!(
+            found.is_none() || found == Some(intact),
+            "byte {at} changed: {found:?} records, {intact} before it"
+        );
+        if intact < RECORDS - 1 {
+            // Synced records follow: opening without them would be to forget a vote.
+            assert_eq!(found, None, "byte {at} changed in record {}", intact + 1);
+        }
+    }
+    assert!(refused > 0);
+}
