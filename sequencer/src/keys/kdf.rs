@@ -18,6 +18,8 @@ const SCRYPT_LOG_N_MIN: u8 = 1;
 const SCRYPT_MEMORY_MAX: u64 = 1 << 30;
 /// Most sequential repetitions of scrypt.
 const SCRYPT_P_MAX: u32 = 16;
+/// Most bytes of the blocks that scrypt mixes, besides that memory: 128 · r · p.
+const SCRYPT_BLOCKS_MAX: u64 = 64 << 20;
 /// r and p of new files, as in EIP-2335's vectors.
 const SCRYPT_R: u32 = 8;
 const SCRYPT_P: u32 = 1;
@@ -206,6 +208,11 @@ impl ScryptParams {
         }
         if !(1..=SCRYPT_P_MAX).contains(&self.p) {
             return Err(KeystoreError::KdfParams("p must be 1 to 16"));
+        }
+        if u64::from(self.r) * u64::from(self.p) * 128 > SCRYPT_BLOCKS_MAX {
+            return Err(KeystoreError::KdfParams(
+                "128 * r * p must be at most 64 MiB",
+            ));
         }
         // n has at most 31 bits here.
         let log_n = self.n.trailing_zeros() as u8;

@@ -22,6 +22,21 @@ fn published_vectors_decrypt() {
     }
 }
 
+/// Few rounds over wide blocks: the memory for N is within its limit, the blocks alone would take 8 GiB.
+#[test]
+fn wide_blocks_of_scrypt_are_refused_before_any_work() {
+    let text = SCRYPT
+        .replacen("\"n\": 262144", "\"n\": 2", 1)
+        .replacen("\"r\": 8", "\"r\": 4194304", 1)
+        .replacen("\"p\": 1", "\"p\": 16", 1);
+    let keystore = Keystore::from_json(text.as_bytes()).unwrap();
+    let refused = keystore.decrypt(&Password::new(PASSWORD));
+    assert!(
+        matches!(&refused, Err(KeystoreError::KdfParams(reason)) if reason.contains("64 MiB")),
+        "{refused:?}"
+    );
+}
+
 #[test]
 fn hostile_parameters_are_refused_before_any_work() {
     let refused = |text: &str, from: &str, to: &str| {
