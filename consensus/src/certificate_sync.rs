@@ -144,7 +144,8 @@ impl Core {
         page
     }
 
-    /// A page of certificates.
+    /// A page of certificates. It ends with the first that doesn't verify: a page must not make this
+    /// replica check sixteen forgeries before its sender is known for what it is.
     pub(crate) fn on_certificates(
         &mut self,
         from: OperatorId,
@@ -154,8 +155,12 @@ impl Core {
         if page.len() > CERTIFICATES_PER_PAGE {
             return self.fault(from, PeerFault::Oversized, cx);
         }
+        let faults = self.counters.peer_faults;
         for certificate in page {
             self.on_certificate(from, certificate, cx);
+            if self.counters.peer_faults > faults {
+                return;
+            }
         }
     }
 }

@@ -9,7 +9,8 @@
 //!   the fields of a message, [`damage_text`] along the tokens of JSON and TOML. [`hostile`] mixes
 //!   them with noise.
 //! - [`bounded`] runs a decoder and fails when it held more memory than its input justifies. Including
-//!   this crate replaces the global allocator by one that counts per thread.
+//!   this crate replaces the global allocator by one that counts per thread. [`held_bytes`] is for
+//!   floods: what is left in memory after them.
 //!
 //! The engine is `arbtest`, which needs no instrumentation and so runs on the stable toolchain. It
 //! doesn't learn from coverage. `bolero` on a stable toolchain without an engine of its own does not
@@ -24,7 +25,7 @@ mod wire;
 
 pub use arbtest::arbitrary::{Error, Result, Unstructured};
 pub use bytes::{damage, hostile, noise};
-pub use memory::{Bound, bounded};
+pub use memory::{Bound, bounded, held_bytes};
 pub use text::damage_text;
 pub use wire::damage_protobuf;
 

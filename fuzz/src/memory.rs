@@ -39,6 +39,11 @@ pub fn bounded<T>(bound: Bound, input: usize, decode: impl FnOnce() -> T) -> T {
     value.unwrap_or_else(|| unreachable!("the closure ran"))
 }
 
+/// Runs something on the calling thread; how many more bytes are allocated after it than before.
+pub fn held_bytes(run: impl FnOnce()) -> i64 {
+    allocation_counter::measure(run).bytes_current
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,6 +59,16 @@ mod tests {
             vec![1_u8; 210]
         });
         assert_eq!(kept.len(), 210);
+    }
+
+    #[test]
+    fn what_is_left_behind_is_counted() {
+        let mut kept = Vec::new();
+        let held = held_bytes(|| {
+            drop(std::hint::black_box(vec![0_u8; 500]));
+            kept = vec![0_u8; 300];
+        });
+        assert_eq!((held, kept.len()), (300, 300));
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod fuzz;
 mod hostile;
 mod idle;
 mod late;
+mod limits;
 mod partition;
 mod restart;
 mod stake;

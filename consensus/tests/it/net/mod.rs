@@ -8,7 +8,7 @@ mod oracle;
 mod rng;
 
 pub(crate) use keys::{TestKey, TestVerifier, committee, public_key};
-pub(crate) use lanes::tip;
+pub(crate) use lanes::{TestLanes, tip};
 use node::{ChainWrite, Node};
 use oracle::Oracle;
 use rng::Rng;
