@@ -5,10 +5,11 @@
 NODES ?= 4
 LOAD ?= 5000
 DURATION ?= 1200
+FUZZ_SECONDS ?= 60
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap build localnet test lint bench torture
+.PHONY: help bootstrap build localnet test lint bench torture fuzz
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,3 +34,7 @@ bench: bootstrap ## Micro-benchmarks
 
 torture: build ## Break real processes, disks and links for DURATION seconds, audited after each fault
 	$(TARGET_DIR)/release/squad-torture --seconds $(DURATION)
+
+fuzz: bootstrap ## Feed hostile bytes to every decoder and core, FUZZ_SECONDS for each
+	SQUAD_FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test --release --workspace --locked -- \
+		--nocapture fuzz damaged_lists image_tests

@@ -9,6 +9,7 @@ mod forks;
 mod fuzz;
 mod garbage;
 mod keys;
+mod limits;
 mod proofs;
 mod restart;
 mod unanswerable;

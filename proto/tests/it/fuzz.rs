@@ -40,7 +40,7 @@ fn target<T>(
 ) {
     run(name, |u| {
         let input = Bytes::from(hostile(u, valid, damage_protobuf)?);
-        let decoded = bounded(Bound::PEER, input.len(), || decode(input.clone()));
+        let decoded = bounded(Bound::PROTOBUF, input.len(), || decode(input.clone()));
         Ok(decoded.map(&judge).is_some())
     });
 }
@@ -259,8 +259,8 @@ mod requests {
     /// A legal message may name this many empty transactions, and a list that grows holds up to three
     /// times its items for a moment.
     const BOUND: Bound = Bound {
-        factor: Bound::PEER.factor,
-        slack: Bound::PEER.slack
+        factor: Bound::PROTOBUF.factor,
+        slack: Bound::PROTOBUF.slack
             + 3 * TRANSACTIONS_PER_MESSAGE * size_of::<v1::StreamTransaction>(),
     };
 
