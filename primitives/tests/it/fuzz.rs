@@ -301,6 +301,7 @@ fn genesis_of_four() -> Genesis {
         identity: samples::key(index).public_key(),
         stake: Stake(1 << 60),
         address: ([10, 0, 0, index], 4100).into(),
+        finality: None,
         control: (index == 0).then(|| "/ip4/10.0.0.1/tcp/4101".to_owned()),
     };
     let rollup = |id, executor, chain_id| GenesisRollup {
