@@ -58,7 +58,7 @@ fn keystores() {
     let password = Password::new("password");
     let secret = [7; 32];
     let make = |cost| {
-        let keystore = Keystore::encrypt("ed25519-identity", "ab", &secret, &password, cost);
+        let keystore = Keystore::encrypt(Some("ed25519-identity"), "ab", &secret, &password, cost);
         keystore.unwrap().to_json().into_bytes()
     };
     let valid = [make(KdfCost::TEST), make(KdfCost::Scrypt { log_n: 1 })];
