@@ -120,11 +120,7 @@ impl SignGuard {
         let durable = match record {
             None => None,
             Some(bytes) => {
-                let (owner, statement) = wire::whole(bytes, |reader| {
-                    wire::version(reader, "record version", VERSION)?;
-                    let owner: [u8; bls::PUBLIC_KEY_BYTES] = reader.array("record key")?;
-                    Ok((owner, Statement::decode(reader)?))
-                })?;
+                let (owner, statement) = Self::read(bytes)?;
                 if owner != key {
                     return Err(GuardError::OtherKey);
                 }
@@ -138,6 +134,18 @@ impl SignGuard {
             next_ticket: 1,
             floor: Height::ZERO,
         })
+    }
+
+    /// What a record says: whose key signed, and what.
+    ///
+    /// # Errors
+    /// [`GuardError::Decode`].
+    pub fn read(record: &[u8]) -> Result<([u8; bls::PUBLIC_KEY_BYTES], Statement), GuardError> {
+        Ok(wire::whole(record, |reader| {
+            wire::version(reader, "record version", VERSION)?;
+            let owner: [u8; bls::PUBLIC_KEY_BYTES] = reader.array("record key")?;
+            Ok((owner, Statement::decode(reader)?))
+        })?)
     }
 
     /// The last statement whose record is durable.

@@ -211,6 +211,12 @@ impl RollupTree {
         &self.states
     }
 
+    /// State of a rollup.
+    #[must_use]
+    pub fn state(&self, rollup: RollupId) -> Option<&RollupState> {
+        self.states.get(self.index(rollup)?)
+    }
+
     /// State and path of a rollup.
     #[must_use]
     pub fn prove(&self, rollup: RollupId) -> Option<(RollupState, Path)> {

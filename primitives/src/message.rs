@@ -16,6 +16,18 @@ pub const HEADERS_PER_PAGE: usize = 256;
 /// Most proofs of availability that travel with one batch.
 pub const POAS_PER_BATCH: usize = 4;
 
+/// Longest encoding in a [`FinalityMessage`]: a certificate of the largest committee has 243 bytes.
+pub const FINALITY_BYTES_MAX: usize = 256;
+
+/// Messages about finality. Their content is encoded by `squad-mach`, which this crate does not know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FinalityMessage {
+    /// The sender's signature over the result of a block; at most [`FINALITY_BYTES_MAX`].
+    Attestation(Bytes),
+    /// A certificate over the result of a block; at most [`FINALITY_BYTES_MAX`].
+    Certificate(Bytes),
+}
+
 /// A committed block as it is synced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SyncedBlock {

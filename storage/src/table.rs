@@ -16,14 +16,18 @@ pub enum Database {
 pub enum Table {
     /// Height → committed block.
     Blocks,
-    /// Height → commit certificate.
+    /// Height → certificate of finality.
     Certificates,
     /// Block hash → height.
     BlockHashes,
     /// Batch digest → height of the block that ordered it.
     BatchHeights,
-    /// (Rollup, height) → what this rollup got in this block.
+    /// (Rollup, number of its block) → height.
     RollupBlocks,
+    /// (Rollup, height) → leaf of the rollup tree after this block.
+    RollupStates,
+    /// Proofs that operators contradicted themselves or a quorum.
+    MachEvidence,
     /// State of the lanes.
     Lanes,
     /// Single values: pipeline positions, versions.
@@ -38,16 +42,20 @@ pub enum Table {
     SafetyConsensus,
     /// Acknowledgements, own batch headers and receipts of the lanes.
     SafetyLanes,
+    /// What the finality key has signed last.
+    SafetyMach,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::Blocks,
         Self::Certificates,
         Self::BlockHashes,
         Self::BatchHeights,
         Self::RollupBlocks,
+        Self::RollupStates,
+        Self::MachEvidence,
         Self::Lanes,
         Self::Meta,
         Self::BodyIndex,
@@ -55,18 +63,21 @@ impl Table {
         Self::TxIndexState,
         Self::SafetyConsensus,
         Self::SafetyLanes,
+        Self::SafetyMach,
     ];
 
     /// The database this table lives in.
     #[must_use]
     pub const fn database(self) -> Database {
         match self {
-            Self::SafetyConsensus | Self::SafetyLanes => Database::Safety,
+            Self::SafetyConsensus | Self::SafetyLanes | Self::SafetyMach => Database::Safety,
             Self::Blocks
             | Self::Certificates
             | Self::BlockHashes
             | Self::BatchHeights
             | Self::RollupBlocks
+            | Self::RollupStates
+            | Self::MachEvidence
             | Self::Lanes
             | Self::Meta
             | Self::BodyIndex
@@ -84,6 +95,8 @@ impl Table {
             Self::BlockHashes => "block_hashes",
             Self::BatchHeights => "batch_heights",
             Self::RollupBlocks => "rollup_blocks",
+            Self::RollupStates => "rollup_states",
+            Self::MachEvidence => "mach_evidence",
             Self::Lanes => "lanes",
             Self::Meta => "meta",
             Self::BodyIndex => "body_index",
@@ -91,6 +104,7 @@ impl Table {
             Self::TxIndexState => "tx_index_state",
             Self::SafetyConsensus => "consensus",
             Self::SafetyLanes => "lanes",
+            Self::SafetyMach => "mach",
         }
     }
 }

@@ -5,7 +5,7 @@
 pub struct Frame {
     #[prost(
         oneof = "frame::Message",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 17, 18, 19, 20, 21, 22"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 17, 18, 19, 20, 21, 22, 32, 33"
     )]
     pub message: ::core::option::Option<frame::Message>,
 }
@@ -45,6 +45,10 @@ pub mod frame {
         Headers(super::Headers),
         #[prost(message, tag = "22")]
         BatchRequest(super::BatchRequest),
+        #[prost(message, tag = "32")]
+        FinalityAttestation(super::FinalityAttestation),
+        #[prost(message, tag = "33")]
+        FinalityCertificate(super::FinalityCertificate),
     }
 }
 /// A leader's proposal. The signature is the leader's vote for the block in `at`.
@@ -171,6 +175,20 @@ pub struct Headers {
 pub struct BatchRequest {
     #[prost(bytes = "bytes", tag = "1")]
     pub digest: ::prost::bytes::Bytes,
+}
+/// The sender's BLS signature over the result of a block, in the encoding of `squad-mach`: version u8,
+/// network id, epoch u64, height u64, block, result root, index in the committee u16, signature (96 bytes),
+/// integers big-endian. At most 256 bytes.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FinalityAttestation {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub encoded: ::prost::bytes::Bytes,
+}
+/// As `mach.v1.Certificate.encoded`; at most 256 bytes.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FinalityCertificate {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub encoded: ::prost::bytes::Bytes,
 }
 /// A committed block as observers get it, by gossip and on request.
 #[derive(Clone, PartialEq, ::prost::Message)]

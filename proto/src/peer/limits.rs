@@ -90,6 +90,8 @@ shapes! {
         one(20, "headers_request", &HEADERS_REQUEST),
         one(21, "headers", &HEADERS),
         one(22, "batch_request", &LEAF),
+        one(32, "finality_attestation", &LEAF),
+        one(33, "finality_certificate", &LEAF),
     ]
     FOLLOWED_BLOCK "FollowedBlock" [
         one(1, "synced", &SYNCED_BLOCK),

@@ -3,12 +3,14 @@
 use super::v1::{self, frame::Message};
 use super::{DecodeError, PeerMessage, PeerMessageRef};
 use crate::convert::{
-    ConvertError, digest, digest_bytes, list, optional, required, signature, signature_bytes,
+    ConvertError, Problem, digest, digest_bytes, list, optional, required, signature,
+    signature_bytes,
 };
+use bytes::Bytes;
 use squad_primitives::cut::CUT_LANES_MAX;
 use squad_primitives::message::{
-    BLOCKS_PER_PAGE, CERTIFICATES_PER_PAGE, ConsensusMessage, HEADERS_PER_PAGE, LaneMessage,
-    POAS_PER_BATCH, SyncedBlock,
+    BLOCKS_PER_PAGE, CERTIFICATES_PER_PAGE, ConsensusMessage, FINALITY_BYTES_MAX, FinalityMessage,
+    HEADERS_PER_PAGE, LaneMessage, POAS_PER_BATCH, SyncedBlock,
 };
 use squad_primitives::{
     Ack, BatchSeq, Epoch, Height, OperatorId, Poa, Proposal, SignedHeader, Vote,
@@ -18,6 +20,7 @@ pub(super) fn to_frame(message: PeerMessageRef<'_>) -> v1::Frame {
     let message = match message {
         PeerMessageRef::Consensus(message) => from_consensus(message),
         PeerMessageRef::Lane(message) => from_lane(message),
+        PeerMessageRef::Finality(message) => from_finality(message),
     };
     v1::Frame {
         message: Some(message),
@@ -78,8 +81,36 @@ fn from_lane(message: &LaneMessage) -> Message {
     }
 }
 
+fn from_finality(message: &FinalityMessage) -> Message {
+    match message {
+        FinalityMessage::Attestation(encoded) => {
+            Message::FinalityAttestation(v1::FinalityAttestation {
+                encoded: encoded.clone(),
+            })
+        }
+        FinalityMessage::Certificate(encoded) => {
+            Message::FinalityCertificate(v1::FinalityCertificate {
+                encoded: encoded.clone(),
+            })
+        }
+    }
+}
+
+fn finality(encoded: &Bytes) -> Result<Bytes, ConvertError> {
+    match encoded.len() {
+        0..=FINALITY_BYTES_MAX => Ok(encoded.clone()),
+        found => Err(ConvertError {
+            field: "encoded",
+            problem: Problem::TooMany {
+                found,
+                limit: FINALITY_BYTES_MAX,
+            },
+        }),
+    }
+}
+
 pub(super) fn from_frame(message: &Message) -> Result<PeerMessage, DecodeError> {
-    use PeerMessage::{Consensus, Lane};
+    use PeerMessage::{Consensus, Finality, Lane};
     Ok(match message {
         Message::Proposal(m) => Consensus(ConsensusMessage::Proposal(Box::new(m.try_into()?))),
         Message::Vote(m) => Consensus(ConsensusMessage::Vote(m.try_into()?)),
@@ -122,6 +153,12 @@ pub(super) fn from_frame(message: &Message) -> Result<PeerMessage, DecodeError> 
             Lane(LaneMessage::Headers { lane, headers, poa })
         }
         Message::BatchRequest(m) => Lane(LaneMessage::BatchRequest(digest("digest", &m.digest)?)),
+        Message::FinalityAttestation(m) => {
+            Finality(FinalityMessage::Attestation(finality(&m.encoded)?))
+        }
+        Message::FinalityCertificate(m) => {
+            Finality(FinalityMessage::Certificate(finality(&m.encoded)?))
+        }
     })
 }
 

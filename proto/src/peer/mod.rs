@@ -24,7 +24,7 @@ use crate::convert::ConvertError;
 use crate::shape::{LimitError, Shape};
 use bytes::Bytes;
 use prost::Message as _;
-use squad_primitives::message::{ConsensusMessage, LaneMessage};
+use squad_primitives::message::{ConsensusMessage, FinalityMessage, LaneMessage};
 
 /// What an operator sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub enum PeerMessage {
     Consensus(ConsensusMessage),
     /// For the lanes.
     Lane(LaneMessage),
+    /// For certificates of finality.
+    Finality(FinalityMessage),
 }
 
 /// A message by reference, as [`encode`] takes it.
@@ -42,6 +44,8 @@ pub enum PeerMessageRef<'a> {
     Consensus(&'a ConsensusMessage),
     /// Of the lanes.
     Lane(&'a LaneMessage),
+    /// Of finality.
+    Finality(&'a FinalityMessage),
 }
 
 impl<'a> From<&'a ConsensusMessage> for PeerMessageRef<'a> {
@@ -56,11 +60,18 @@ impl<'a> From<&'a LaneMessage> for PeerMessageRef<'a> {
     }
 }
 
+impl<'a> From<&'a FinalityMessage> for PeerMessageRef<'a> {
+    fn from(message: &'a FinalityMessage) -> Self {
+        Self::Finality(message)
+    }
+}
+
 impl<'a> From<&'a PeerMessage> for PeerMessageRef<'a> {
     fn from(message: &'a PeerMessage) -> Self {
         match message {
             PeerMessage::Consensus(message) => Self::Consensus(message),
             PeerMessage::Lane(message) => Self::Lane(message),
+            PeerMessage::Finality(message) => Self::Finality(message),
         }
     }
 }

@@ -6,7 +6,9 @@ use proptest::option;
 use proptest::prelude::*;
 use squad_primitives::certificate::CommitProof;
 use squad_primitives::merkle::Path;
-use squad_primitives::message::{ConsensusMessage, LaneMessage, SyncedBlock};
+use squad_primitives::message::{
+    ConsensusMessage, FINALITY_BYTES_MAX, FinalityMessage, LaneMessage, SyncedBlock,
+};
 use squad_primitives::order::{LeafProof, OrderResult, RollupLeaf, RollupProof};
 use squad_primitives::*;
 use squad_proto::peer::observer::{FollowedBlock, Request, Response};
@@ -296,4 +298,14 @@ pub(crate) fn transaction() -> impl Strategy<Value = Transaction> {
             payload,
         },
     )
+}
+
+pub(crate) fn finality() -> impl Strategy<Value = FinalityMessage> {
+    (any::<bool>(), vec(any::<u8>(), 0..=FINALITY_BYTES_MAX)).prop_map(|(attestation, bytes)| {
+        if attestation {
+            FinalityMessage::Attestation(bytes.into())
+        } else {
+            FinalityMessage::Certificate(bytes.into())
+        }
+    })
 }

@@ -211,3 +211,20 @@ fn unknown_fields_are_skipped() {
     bytes.extend_from_slice(&raw(99, b"later"));
     assert!(decode(bytes.into()).is_ok());
 }
+
+#[test]
+fn finality_messages_above_their_limit() {
+    let refuse = |bytes: usize| {
+        let encoded = Bytes::from(vec![7; bytes]);
+        decode(frame(Message::FinalityCertificate(
+            v1::FinalityCertificate { encoded },
+        )))
+        .err()
+    };
+    assert_eq!(refuse(256), None);
+    let problem = Problem::TooMany {
+        found: 257,
+        limit: 256,
+    };
+    assert_eq!(refuse(257), refused("encoded", problem));
+}

@@ -21,6 +21,12 @@ proptest! {
     }
 
     #[test]
+    fn finality_messages(message in any::finality()) {
+        let decoded = decode(encode(&message));
+        prop_assert_eq!(decoded, Ok(PeerMessage::Finality(message)));
+    }
+
+    #[test]
     fn observer_requests(request in any::request()) {
         prop_assert_eq!(decode_request(encode_request(&request)), Ok(request));
     }

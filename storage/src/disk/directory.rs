@@ -8,7 +8,7 @@ use super::bodies::sync_folder;
 use crate::error::{OpenError, StorageError};
 
 /// Number of the layout this version reads and writes, as found in the `FORMAT` file.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// Longest `FORMAT` file worth reading.
 const FORMAT_BYTES_MAX: u64 = 16;
@@ -110,17 +110,24 @@ mod tests {
         check_format(home.path(), &["db"]).expect("empty directory");
         check_format(home.path(), &["db"]).expect("own format");
         let written = std::fs::read_to_string(home.path().join("FORMAT")).expect("format file");
-        assert_eq!(written, "1\n");
+        assert_eq!(written, "2\n");
     }
 
     #[test]
     fn another_layout_is_refused_by_name() {
         let home = tempfile::tempdir().expect("temporary directory");
-        for content in ["2\n", "", "one", "1 1", "11111111111111111111111111111111"] {
+        for content in [
+            "1\n",
+            "3\n",
+            "",
+            "two",
+            "2 2",
+            "22222222222222222222222222222222",
+        ] {
             std::fs::write(home.path().join("FORMAT"), content).expect("writable");
             let error = check_format(home.path(), &["db"]).expect_err("unknown layout");
             assert!(
-                matches!(error, OpenError::Format { supported: 1, .. }),
+                matches!(error, OpenError::Format { supported: 2, .. }),
                 "{content:?}: {error}"
             );
         }

@@ -180,7 +180,7 @@ fn a_second_user_of_a_directory_is_refused() {
 fn an_unknown_layout_is_refused_and_left_alone() {
     let home = tempfile::tempdir().expect("temporary directory");
     drop(open(home.path()));
-    fs::write(home.path().join("FORMAT"), "2\n").expect("writable");
+    fs::write(home.path().join("FORMAT"), "3\n").expect("writable");
     let error = DiskStore::open(home.path(), &DiskConfig::default(), hooks()).expect_err("unknown");
     assert!(
         matches!(&error, OpenError::Format { found, supported: 1, .. } if found == "2"),
