@@ -6,6 +6,7 @@
 //! genesis all the same; TLS protects submissions on the way, and who reads what.
 
 use crate::error::with_causes;
+use squad_proto::mach::finality_service_client::FinalityServiceClient;
 use squad_proto::v1::{
     block_service_client::BlockServiceClient, operator_service_client::OperatorServiceClient,
     rollup_service_client::RollupServiceClient, sequencer_service_client::SequencerServiceClient,
@@ -135,6 +136,13 @@ impl Endpoint {
     #[must_use]
     pub fn rollups(&self) -> RollupServiceClient<Channel> {
         RollupServiceClient::new(self.channel.clone())
+    }
+
+    /// Stub of `FinalityService`.
+    #[must_use]
+    pub fn finality(&self) -> FinalityServiceClient<Channel> {
+        FinalityServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
     /// Stub of `OperatorService`.

@@ -29,6 +29,7 @@
 //!   the plain service stubs.
 #![forbid(unsafe_code)]
 
+pub mod finality;
 pub mod follow;
 pub mod verify;
 
@@ -47,6 +48,8 @@ pub use blocks::{BlockStream, Content, RawBlock, StreamError, Subscription};
 pub use client::{Client, ClientConfig, ClientError, ProofError};
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::{RETRY_AFTER_MAX, Refusal};
+pub use squad_mach as mach;
+pub use squad_proto::mach as finality_api;
 pub use squad_proto::v1;
 pub use status::{StatusStream, StatusUpdate, WATCHED_TRANSACTIONS_MAX, Watch};
 pub use stream::{

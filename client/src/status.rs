@@ -56,6 +56,13 @@ impl Watch {
         }
     }
 
+    /// The same until each is final instead of ordered. Only operators that follow certificates answer.
+    #[must_use]
+    pub fn until_final(mut self) -> Self {
+        self.min_status = v1::Status::Final;
+        self
+    }
+
     /// A rollup's transactions as they are ordered, after a cursor, or live if it is empty.
     #[must_use]
     pub fn rollup(rollup: RollupId, cursor: Bytes) -> Self {
@@ -74,7 +81,7 @@ pub struct StatusUpdate {
     pub id: TxId,
     /// Its status.
     pub status: v1::Status,
-    /// Height of its block; zero unless ordered or expired.
+    /// Height of its block; zero unless ordered, final or expired.
     pub height: Height,
     /// Position among its rollup's transactions in the block, if ordered.
     pub position: Option<u32>,
@@ -236,13 +243,14 @@ impl StatusStream {
                 id,
                 status,
                 height: Height(group.height),
-                position: position.filter(|_| status == v1::Status::Ordered),
+                position: position
+                    .filter(|_| matches!(status, v1::Status::Ordered | v1::Status::Final)),
             });
         }
     }
 }
 
 fn is_last(status: v1::Status) -> bool {
-    use v1::Status::{Expired, Ordered, Rejected};
-    matches!(status, Ordered | Rejected | Expired)
+    use v1::Status::{Expired, Final, Ordered, Rejected};
+    matches!(status, Ordered | Final | Rejected | Expired)
 }

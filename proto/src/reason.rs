@@ -85,6 +85,10 @@ reasons! {
     NotACommitteeMember = "NOT_A_COMMITTEE_MEMBER", FailedPrecondition, false;
     /// A proof of a transaction that is not ordered. Metadata: status.
     NotOrdered = "NOT_ORDERED", FailedPrecondition, false;
+    /// The network has no finality keys, or this node does not follow certificates.
+    NoFinality = "NO_FINALITY", FailedPrecondition, false;
+    /// No certificate covers what was asked for yet. Metadata: final_height.
+    NotFinal = "NOT_FINAL", FailedPrecondition, false;
     /// The same id is known. Metadata: status. Submitting answers OK instead.
     Duplicate = "DUPLICATE", AlreadyExists, false;
     /// No kept block orders the transaction, and this node did not take it. Metadata: head_height,

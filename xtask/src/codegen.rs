@@ -1,7 +1,7 @@
 //! Compiles `proto/proto/**/*.proto` into the committed code of the `proto` crate.
 //!
 //! Several passes over one descriptor set, because pure crates may use the messages but not the stubs:
-//! messages of `squad.v1`, messages of `squad.peer.v1` (which refer to the former), then the stubs of
+//! messages of `squad.v1`, messages of `squad.peer.v1` and `mach.v1` (which refer to the former), then the stubs of
 //! clients and of servers, which the crate compiles only under its feature `services`.
 
 use std::collections::{BTreeMap, HashMap};
@@ -15,16 +15,20 @@ use prost_types::{FileDescriptorProto, FileDescriptorSet};
 use crate::wire;
 
 const CLIENT_PACKAGE: &str = "squad.v1";
+const FINALITY_PACKAGE: &str = "mach.v1";
 const PEER_PACKAGE: &str = "squad.peer.v1";
 
 /// Generated code, in the `proto` crate.
 const GEN: &str = "src/gen";
 
-/// What the public package promises, in the `proto` crate.
+/// What the public packages promise, in the `proto` crate.
 const WIRE: &str = "wire.txt";
 
 /// Where the messages of [`CLIENT_PACKAGE`] live, seen from the other generated files.
 const CLIENT_MODULE: &str = "crate::v1";
+
+/// Where the messages of [`FINALITY_PACKAGE`] live.
+const FINALITY_MODULE: &str = "crate::mach";
 
 /// Reads requests on the server: limits before memory, and typed errors.
 const SERVER_CODEC: &str = "crate::codec::ServerCodec";
@@ -100,12 +104,23 @@ fn generate(root: &Path, reflected: &FileDescriptorSet) -> Result<Files> {
     let mut client = messages();
     let mut peer = messages();
     peer.extern_path(format!(".{CLIENT_PACKAGE}"), CLIENT_MODULE);
+    let mut finality = messages();
+    finality.extern_path(format!(".{CLIENT_PACKAGE}"), CLIENT_MODULE);
     let stubs = tonic_prost_build::configure().build_transport(false);
     let mut calls = services(stubs.clone().build_server(false));
     let mut handlers = services(stubs.build_client(false).codec_path(SERVER_CODEC));
     Ok(Files::from([
         ("squad.v1.rs", module(&mut client, &set, CLIENT_PACKAGE)?),
         ("squad.peer.v1.rs", module(&mut peer, &set, PEER_PACKAGE)?),
+        ("mach.v1.rs", module(&mut finality, &set, FINALITY_PACKAGE)?),
+        (
+            "mach.v1.client.rs",
+            module(&mut calls, &set, FINALITY_PACKAGE)?,
+        ),
+        (
+            "mach.v1.server.rs",
+            module(&mut handlers, &set, FINALITY_PACKAGE)?,
+        ),
         (
             "squad.v1.client.rs",
             module(&mut calls, &set, CLIENT_PACKAGE)?,
@@ -118,10 +133,11 @@ fn generate(root: &Path, reflected: &FileDescriptorSet) -> Result<Files> {
     ]))
 }
 
-/// What server reflection shows: the public package, without comments.
+/// What server reflection shows: the public packages, without comments.
 fn reflected(root: &Path) -> Result<FileDescriptorSet> {
     let mut set = compile(root, false)?;
-    set.file.retain(|file| file.package() == CLIENT_PACKAGE);
+    set.file
+        .retain(|file| [CLIENT_PACKAGE, FINALITY_PACKAGE].contains(&file.package()));
     Ok(set)
 }
 
@@ -138,6 +154,7 @@ fn services(stubs: tonic_prost_build::Builder) -> Config {
     let mut config = Config::new();
     config
         .extern_path(format!(".{CLIENT_PACKAGE}"), CLIENT_MODULE)
+        .extern_path(format!(".{FINALITY_PACKAGE}"), FINALITY_MODULE)
         .service_generator(stubs.service_generator());
     config
 }

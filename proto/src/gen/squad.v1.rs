@@ -744,6 +744,9 @@ pub struct GetStatusResponse {
     /// When the process started.
     #[prost(uint64, tag = "18")]
     pub started_at_ms: u64,
+    /// Height up to which blocks are final; absent where certificates are not followed.
+    #[prost(uint64, optional, tag = "19")]
+    pub final_height: ::core::option::Option<u64>,
     /// Whether transactions are taken; unspecified on observers.
     #[prost(enumeration = "Intake", tag = "20")]
     pub intake: i32,
@@ -1080,7 +1083,7 @@ pub struct TransactionStatus {
 pub struct SubmitTransactionRequest {
     #[prost(message, optional, tag = "1")]
     pub transaction: ::core::option::Option<Transaction>,
-    /// Status to wait for: ACCEPTED (also if unspecified) or ORDERED.
+    /// Status to wait for: ACCEPTED (also if unspecified), ORDERED or FINAL.
     #[prost(enumeration = "Status", tag = "2")]
     pub wait_for: i32,
     /// Longest wait; 0 means 5,000, at most 10,000. An earlier gRPC deadline counts, too.
@@ -1232,6 +1235,7 @@ pub struct SubscribeTransactionStatusRequest {
     /// Leaves out statuses below; unspecified means ORDERED. REJECTED and EXPIRED are always sent. The
     /// operator that took a transaction tells EXPIRED with the block at its expiry height; other nodes, and
     /// this one after a restart, tell it only if a later block holds the transaction all the same.
+    /// With FINAL each block is told once a certificate covers it, and not before; without, FINAL is not sent.
     #[prost(enumeration = "Status", tag = "4")]
     pub min_status: i32,
     /// Cursor of the last item that was handled: the following ones come, none twice, none missing. Only
@@ -1344,7 +1348,7 @@ pub mod subscribe_receipts_response {
         Heartbeat(super::Heartbeat),
     }
 }
-/// How far a transaction is. Numbers 4 to 7 are kept for opening, execution, finality and settlement.
+/// How far a transaction is. Numbers 4, 5 and 7 are kept for opening, execution and settlement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Status {
@@ -1355,6 +1359,9 @@ pub enum Status {
     Accepted = 2,
     /// Its block is final, and so is its place among the transactions of its rollup.
     Ordered = 3,
+    /// A certificate of more than two thirds of stake covers its block (`mach.v1.FinalityService`). Not
+    /// reached on networks and nodes without certificates.
+    Final = 6,
     /// It will not be ordered through this operator; `reason` says why.
     Rejected = 16,
     /// Its expiry height is final and it was not ordered.
@@ -1371,6 +1378,7 @@ impl Status {
             Self::Received => "STATUS_RECEIVED",
             Self::Accepted => "STATUS_ACCEPTED",
             Self::Ordered => "STATUS_ORDERED",
+            Self::Final => "STATUS_FINAL",
             Self::Rejected => "STATUS_REJECTED",
             Self::Expired => "STATUS_EXPIRED",
         }
@@ -1382,6 +1390,7 @@ impl Status {
             "STATUS_RECEIVED" => Some(Self::Received),
             "STATUS_ACCEPTED" => Some(Self::Accepted),
             "STATUS_ORDERED" => Some(Self::Ordered),
+            "STATUS_FINAL" => Some(Self::Final),
             "STATUS_REJECTED" => Some(Self::Rejected),
             "STATUS_EXPIRED" => Some(Self::Expired),
             _ => None,

@@ -109,6 +109,18 @@ impl axum::serve::Listener for Connections {
     }
 }
 
+/// Address of an HTTP client; in the extensions of each request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caller(pub(crate) IpAddr);
+
+impl axum::extract::connect_info::Connected<axum::serve::IncomingStream<'_, Connections>>
+    for Caller
+{
+    fn connect_info(stream: axum::serve::IncomingStream<'_, Connections>) -> Self {
+        Self(stream.remote_addr().ip())
+    }
+}
+
 impl Connected for Connection {
     type ConnectInfo = ClientInfo;
 

@@ -16,6 +16,7 @@ use squad_primitives::transaction::default_expiry;
 use squad_primitives::{Height, TxId};
 use squad_proto::reason::Reason;
 use squad_proto::v1;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -116,8 +117,13 @@ impl Context {
 
     /// Takes tokens from the client's bucket.
     pub(crate) fn take(&self, client: &ClientInfo, class: Class, cost: u32) -> Result<(), Failure> {
+        self.take_of(client.address, class, cost)
+    }
+
+    /// Takes tokens from an address' bucket.
+    pub(crate) fn take_of(&self, from: IpAddr, class: Class, cost: u32) -> Result<(), Failure> {
         self.limits
-            .take(client.address, class, cost, Instant::now())
+            .take(from, class, cost, Instant::now())
             .map_err(|wait| {
                 self.metrics.rate_limited.inc();
                 let message = "more calls from this address than its limit allows";

@@ -4,7 +4,7 @@
 //!   gRPC ─▶ connections ─▶ guard ─▶ services ─▶ ingress            (submissions)
 //!            (limit)       network    │  └─────▶ reader, hub        (reads, streams)
 //!                          id, rates  └───────▶ own lane, waiters   (one task each, for all clients)
-//!   HTTP ─▶ connections ─▶ metrics, health
+//!   HTTP ─▶ connections ─▶ metrics, health, finality
 //! ```
 //!
 //! Rules:
@@ -26,6 +26,7 @@ mod cursor;
 mod entries;
 mod errors;
 mod feed;
+mod finality;
 mod grpc;
 mod health;
 mod http;
@@ -36,7 +37,7 @@ mod own_lane;
 mod proofs;
 mod status;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use crate::config::Config;
 use crate::node::SharedRegistry;

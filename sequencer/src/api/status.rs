@@ -15,7 +15,7 @@ use squad_primitives::{Batch, Height, TxId};
 use squad_proto::reason::Reason;
 use squad_proto::v1;
 
-/// Status of a transaction in an ordered block.
+/// Status of a transaction in an ordered block, whether or not it is final.
 pub(crate) fn ordered(found: &Located) -> Result<v1::TransactionStatus, Failure> {
     let (signed, index) = proofs::placed(found)?;
     let part = found.part();
@@ -94,7 +94,11 @@ pub(crate) fn find(
     id: &TxId,
 ) -> Result<Option<(v1::TransactionStatus, Option<Located>)>, Failure> {
     if let Lookup::Found(found) = ctx.locate(id)? {
-        return Ok(Some((ordered(&found)?, Some(found))));
+        let mut status = ordered(&found)?;
+        if found.block.height() <= ctx.node.final_height() {
+            status.set_status(v1::Status::Final);
+        }
+        return Ok(Some((status, Some(found))));
     }
     let Some(ingress) = &ctx.node.ingress else {
         return Ok(None);

@@ -11,6 +11,7 @@ use crate::node::record::OrderedBlock;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use squad_consensus::{Cast, SafetyRecord, SafetyState};
+use squad_mach::{SignGuard, Statement};
 use squad_mempool::LaneRecord;
 use squad_primitives::genesis::Genesis;
 use squad_primitives::{Batch, Digest, Ed25519Verifier, Height, codec};
@@ -318,6 +319,7 @@ fn safety(global: &GlobalArgs, opened: &Opened) -> Outcome {
     }
     lanes.sort_unstable();
 
+    let attested = attested(opened)?;
     let cast = |cast: &Cast| json!({"at": cast.at.to_string(), "block": cast.block});
     let json = json!({
         "state": state.as_ref().map(|state| json!({
@@ -326,6 +328,10 @@ fn safety(global: &GlobalArgs, opened: &Opened) -> Outcome {
             "voted": cast(&state.voted),
             "timed_out": state.timed_out.to_string(),
             "commit_voted": cast(&state.commit_voted),
+        })),
+        "attested": attested.map(|statement| json!({
+            "epoch": statement.epoch, "height": statement.height,
+            "block": statement.block, "result_root": statement.result_root,
         })),
         "certificates": certificates,
         "blocks": blocks,
@@ -347,6 +353,12 @@ fn safety(global: &GlobalArgs, opened: &Opened) -> Outcome {
             state.commit_voted.block,
         ),
     };
+    if let Some(statement) = attested {
+        text.push_str(&format!(
+            "attested      result {} of block {}\n",
+            statement.result_root, statement.height
+        ));
+    }
     for tip in &lanes {
         text.push_str(&format!(
             "acknowledged  lane {} up to batch {}\n",
@@ -354,4 +366,15 @@ fn safety(global: &GlobalArgs, opened: &Opened) -> Outcome {
         ));
     }
     output::print(global.format, &text, &json)
+}
+
+/// What the finality key signed last.
+fn attested(opened: &Opened) -> Outcome<Option<Statement>> {
+    let found = opened.scan(Table::SafetyMach, &[], Direction::Forward, 1)?;
+    let Some((_, record)) = found.first() else {
+        return Ok(None);
+    };
+    SignGuard::read(record)
+        .or_exit(Code::Safety)
+        .map(|(_, statement)| Some(statement))
 }

@@ -7,6 +7,7 @@ mod config;
 mod connect;
 mod db;
 mod exit;
+mod finality;
 mod genesis;
 mod init;
 mod keys;
@@ -17,6 +18,7 @@ mod proof;
 mod start;
 mod status;
 mod tx;
+mod verify;
 mod version;
 
 pub use exit::Code;
@@ -66,6 +68,11 @@ enum Command {
     /// Look at ordered blocks
     #[command(subcommand)]
     Block(block::BlockCommand),
+    /// Certificates and proofs of finality, and alerts
+    #[command(subcommand)]
+    Finality(finality::FinalityCommand),
+    /// Check certificates and proofs of finality from files, without a connection
+    Verify(verify::VerifyArgs),
     /// Show version, commit and formats
     Version,
     /// Print the completion script of a shell
@@ -111,6 +118,8 @@ fn run(cli: Cli) -> Outcome {
         Command::Db(command) => db::run(&global, &command),
         Command::Tx(command) => tx::run(&global, command),
         Command::Block(command) => block::run(&global, &command),
+        Command::Finality(command) => finality::run(&global, command),
+        Command::Verify(args) => verify::run(&global, &args),
         Command::Version => version::run(&global),
         Command::Completions(args) => completions::run(args, &mut Cli::command()),
     }

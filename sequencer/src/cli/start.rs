@@ -3,12 +3,14 @@
 use super::args::{ConfigArgs, GlobalArgs, read_genesis};
 use super::exit::{Code, Failure, Outcome, problems};
 use super::logging;
-use crate::config::Role;
+use crate::config::{Config, Role};
+use crate::home::Home;
 use crate::keys;
-use crate::node::{self, NodeError, Until};
+use crate::node::{self, NodeError, OperatorKeys, Until};
 use crate::version::{COMMIT, VERSION};
 use clap::Args;
-use squad_primitives::{Height, IdentityKey, NetworkId, Signer as _};
+use squad_primitives::genesis::Genesis;
+use squad_primitives::{Height, NetworkId, Signer as _};
 use squad_storage::{Lock, holds_safety_records};
 use std::io;
 use std::path::Path;
@@ -54,44 +56,24 @@ pub(crate) fn run(global: &GlobalArgs, args: &StartArgs) -> Outcome {
     logging::start(&config.log);
 
     let _lock = Lock::acquire(home.root())?;
-    let identity = match config.node.role {
-        Role::Operator => {
-            let password = global
-                .password(&home, &config)
-                .read()
-                .map_err(keys::KeyError::from)?;
-            Some(keys::load_identity(
-                &home.resolve(&config.keys.identity),
-                &password,
-            )?)
-        }
+    let keys = match config.node.role {
+        Role::Operator => Some(load_keys(global, &home, &config, &genesis)?),
         Role::Observer => None,
     };
-    if let Some(key) = &identity
-        && genesis.operator_by_key(&key.public_key()).is_none()
-    {
-        return Err(Failure::new(
-            Code::Network,
-            format!(
-                "keys.identity: the genesis of network {network} lists no operator with key {}",
-                key.public_key()
-            ),
-        ));
-    }
-    if identity.is_some() {
+    if keys.is_some() {
         let key = home.resolve(&config.keys.identity);
         let data = home.resolve(&config.storage.path);
         claim_key(&key, &data, &network, args.unsafe_reset_safety_state)?;
     }
     use_ring();
     tracing::info!(
-        name = node::name(&config, &genesis, identity.as_ref()),
+        name = node::name(&config, &genesis, keys.as_ref().map(|keys| &keys.identity)),
         version = VERSION,
         commit = COMMIT.unwrap_or("unknown"),
         network = genesis.network,
         network_id = %network,
         role = ?config.node.role,
-        identity = identity.as_ref().map(|key: &IdentityKey| tracing::field::display(key.public_key())),
+        identity = keys.as_ref().map(|keys| tracing::field::display(keys.identity.public_key())),
         home = %home.root().display(),
         "starting"
     );
@@ -107,7 +89,7 @@ pub(crate) fn run(global: &GlobalArgs, args: &StartArgs) -> Outcome {
             ..Until::default()
         };
         let shutdown = until.shutdown.clone();
-        let node = node::run(config, genesis, identity, home.root(), until);
+        let node = node::run(config, genesis, keys, home.root(), until);
         supervise(Box::pin(node), &shutdown).await
     });
     runtime.shutdown_timeout(RUNTIME_STOP_TIMEOUT);
@@ -137,6 +119,34 @@ fn claim_key(key: &Path, data: &Path, network: &NetworkId, reset: bool) -> Outco
         tracing::warn!("{missing}; starting all the same, as asked");
     }
     Ok(keys::mark_used(key, network)?)
+}
+
+/// Decrypts the keys that the genesis asks of an operator.
+fn load_keys(
+    global: &GlobalArgs,
+    home: &Home,
+    config: &Config,
+    genesis: &Genesis,
+) -> Outcome<OperatorKeys> {
+    let password = global
+        .password(home, config)
+        .read()
+        .map_err(keys::KeyError::from)?;
+    let identity = keys::load_identity(&home.resolve(&config.keys.identity), &password)?;
+    if genesis.operator_by_key(&identity.public_key()).is_none() {
+        return Err(Failure::new(
+            Code::Network,
+            format!(
+                "keys.identity: the genesis of network {} lists no operator with key {}",
+                genesis.network_id(),
+                identity.public_key()
+            ),
+        ));
+    }
+    let finality = (genesis.has_finality() && config.mach.enabled)
+        .then(|| keys::load_finality(&home.resolve(&config.keys.finality), &password))
+        .transpose()?;
+    Ok(OperatorKeys { identity, finality })
 }
 
 /// Libraries that build TLS settings themselves take the process' provider; two are never compiled in,
@@ -187,10 +197,10 @@ impl From<NodeError> for Failure {
         let code = match &error {
             NodeError::Open(squad_storage::OpenError::Locked { .. }) => Code::InUse,
             NodeError::Open(_) | NodeError::Storage(_) => Code::Storage,
-            NodeError::Safety(_) => Code::Safety,
-            NodeError::NoKey => Code::Key,
-            NodeError::UnknownOperator => Code::Network,
-            NodeError::Committee(_) => Code::Config,
+            NodeError::Safety(_) | NodeError::FinalityRecord(_) => Code::Safety,
+            NodeError::NoKey | NodeError::NoFinalityKey => Code::Key,
+            NodeError::UnknownOperator | NodeError::OtherFinalityKey => Code::Network,
+            NodeError::Committee(_) | NodeError::FinalityCommittee(_) => Code::Config,
             _ if is_address_in_use(&error) => Code::InUse,
             _ => Code::Other,
         };

@@ -48,6 +48,7 @@ struct Report {
     ordered_height: u64,
     ordered_block: Option<Digest>,
     earliest_height: u64,
+    final_height: Option<u64>,
     epoch: u64,
     view: u64,
     syncing: bool,
@@ -163,6 +164,7 @@ fn report(network_id: NetworkId, status: v1::GetStatusResponse) -> Report {
         ordered_height: status.ordered_height,
         ordered_block: Digest::try_from(&status.ordered_block[..]).ok(),
         earliest_height: status.earliest_height,
+        final_height: status.final_height,
         epoch: view.epoch,
         view: view.view,
         syncing: status.syncing,
@@ -185,8 +187,15 @@ fn text(report: &Report) -> String {
         true => format!("catching up to {}", report.target_height),
         false => "in step".to_owned(),
     };
+    let finality = match report.final_height {
+        Some(height) => {
+            let behind = report.ordered_height.saturating_sub(height);
+            format!("up to {height}; {behind} blocks behind")
+        }
+        None => "no certificates here".to_owned(),
+    };
     let mut out = format!(
-        "network   {} ({})\nnode      {who}, squad {}\nheight    {} ordered, {} committed, from {}; {progress}\n\
+        "network   {} ({})\nnode      {who}, squad {}\nheight    {} ordered, {} committed, from {}; {progress}\nfinal     {finality}\n\
          view      {}/{}\npeers     {} of {} connected\nlane      {} made, {} ordered; {} transactions wait\n",
         report.network,
         report.network_id,

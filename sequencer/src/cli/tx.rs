@@ -66,8 +66,10 @@ pub(crate) struct PayloadArgs {
 pub(crate) enum WaitFor {
     /// Durable in the operator's lane
     Accepted,
-    /// In a final block
+    /// In a block that cannot be undone
     Ordered,
+    /// Covered by a certificate of more than two thirds of stake
+    Final,
 }
 
 /// `squad tx proof`
@@ -140,6 +142,7 @@ async fn submit(global: &GlobalArgs, args: SubmitArgs) -> Outcome {
     let wait_for = match args.wait {
         WaitFor::Accepted => v1::Status::Accepted,
         WaitFor::Ordered => v1::Status::Ordered,
+        WaitFor::Final => v1::Status::Final,
     };
     let request = v1::SubmitTransactionRequest {
         transaction: Some(v1::Transaction {
@@ -187,7 +190,7 @@ fn print_status(global: &GlobalArgs, status: &v1::TransactionStatus) -> Outcome 
         "transaction {id}\nrollup      {}\nstatus      {name}\n",
         status.rollup_id
     );
-    if status.status() == v1::Status::Ordered {
+    if matches!(status.status(), v1::Status::Ordered | v1::Status::Final) {
         text.push_str(&format!(
             "block       {}, position {}; block {} of the rollup\n",
             status.height, status.position, status.rollup_block_number

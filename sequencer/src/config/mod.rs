@@ -16,7 +16,7 @@ pub use layers::{Loaded, Origin, Sources, load};
 pub use sample::sample;
 pub use sections::{
     ConsensusSection, GrpcSection, HttpSection, KeysSection, LimitsSection, LogFormat, LogSection,
-    MempoolSection, MetricsSection, NetworkSection, NodeSection, Role, StorageSection,
+    MachSection, MempoolSection, MetricsSection, NetworkSection, NodeSection, Role, StorageSection,
 };
 pub use squad_primitives::genesis::Problem;
 
@@ -45,6 +45,8 @@ pub struct Config {
     pub mempool: MempoolSection,
     /// Timers of consensus.
     pub consensus: ConsensusSection,
+    /// Certificates of finality.
+    pub mach: MachSection,
     /// Data on disk.
     pub storage: StorageSection,
     /// Metrics.
@@ -84,6 +86,7 @@ pub const SECTIONS: &[SectionDoc] = section_docs![
     "limits": LimitsSection,
     "mempool": MempoolSection,
     "consensus": ConsensusSection,
+    "mach": MachSection,
     "storage": StorageSection,
     "metrics": MetricsSection,
     "log": LogSection,

@@ -176,6 +176,30 @@ section! {
 }
 
 section! {
+    /// Certificates of finality. Needs a genesis that names finality keys.
+    MachSection {
+        /// Whether an operator signs results and collects certificates. Without it, its stake is missing
+        /// in every certificate, and it serves none.
+        enabled: bool = true;
+        /// Most certificates per second; 1 to 1,000. Operators with another value than the others attest
+        /// other heights, which delays finality.
+        per_second_max: u32 = 10;
+        /// Silence after which the last block is attested without waiting for the next one; 1ms to 10s.
+        #[serde(with = "units::duration")]
+        idle_flush: Duration = Duration::from_millis(20);
+        /// How long more signatures are collected after a certificate; at most 10s.
+        #[serde(with = "units::duration")]
+        widen: Duration = Duration::from_millis(50);
+        /// Time without a certificate, although blocks are ordered, after which there is an alert; 100ms
+        /// to 1h.
+        #[serde(with = "units::duration")]
+        stall_after: Duration = Duration::from_secs(5);
+        /// Attests wrong results, to see the alarms of the others. Development networks only.
+        test_corrupt_results: bool = false;
+    }
+}
+
+section! {
     /// The data on disk.
     StorageSection {
         /// Data directory, relative to the home directory.

@@ -19,6 +19,7 @@ impl Config {
         check.network(self);
         check.api(self);
         check.ordering(self);
+        check.mach(self);
         check.storage_and_log(self);
         if let Some(genesis) = genesis {
             check.against_genesis(self, genesis);
@@ -172,6 +173,25 @@ impl Check {
         );
     }
 
+    fn mach(&mut self, config: &Config) {
+        let mach = &config.mach;
+        let millis = Duration::from_millis;
+        self.range("mach.per_second_max", mach.per_second_max, 1, 1_000);
+        self.range(
+            "mach.idle_flush",
+            mach.idle_flush,
+            millis(1),
+            millis(10_000),
+        );
+        self.range("mach.widen", mach.widen, Duration::ZERO, millis(10_000));
+        self.range(
+            "mach.stall_after",
+            mach.stall_after,
+            millis(100),
+            millis(3_600_000),
+        );
+    }
+
     fn storage_and_log(&mut self, config: &Config) {
         self.range("storage.cache", config.storage.cache, 8 * MIB, 1024 * GIB);
         if let Err(error) = tracing_subscriber::EnvFilter::try_new(&config.log.filter) {
@@ -195,6 +215,12 @@ impl Check {
                 "storage.sync",
                 "false is refused: an operator outside development networks could contradict itself \
                  after a crash and lose its stake",
+            );
+        }
+        if config.mach.test_corrupt_results && !genesis.dev {
+            self.add(
+                "mach.test_corrupt_results",
+                "refused outside development networks: each wrong result costs stake",
             );
         }
         let limit = usize::try_from(genesis.consensus.batch_bytes_limit).unwrap_or(usize::MAX);

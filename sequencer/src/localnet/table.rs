@@ -7,6 +7,10 @@ fn millis(value: Option<u64>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value} ms"))
 }
 
+fn number(value: Option<u64>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
 fn state(view: &NodeView) -> &'static str {
     match (view.answers, view.syncing) {
         (false, _) => "down",
@@ -19,20 +23,20 @@ fn state(view: &NodeView) -> &'static str {
 #[must_use]
 pub fn table(views: &[NodeView], elapsed: Duration, agree: bool) -> String {
     let mut out = format!(
-        "{:>4}  {:>9}  {:>5}  {:>9}  {:>8}  {:>8}  {:>7}  {:>5}  state\n",
-        "node", "height", "lag", "tx/s", "p50", "p99", "queued", "peers"
+        "{:>4}  {:>9}  {:>5}  {:>9}  {:>9}  {:>8}  {:>8}  {:>7}  {:>5}  state\n",
+        "node", "height", "lag", "not final", "tx/s", "p50", "p99", "queued", "peers"
     );
     for (index, view) in views.iter().enumerate() {
         out.push_str(&format!(
-            "{index:>4}  {:>9}  {:>5}  {:>9}  {:>8}  {:>8}  {:>7}  {:>5}  {}\n",
+            "{index:>4}  {:>9}  {:>5}  {:>9}  {:>9}  {:>8}  {:>8}  {:>7}  {:>5}  {}\n",
             view.height,
             view.lag,
+            number(view.final_lag),
             view.rate,
             millis(view.p50_ms),
             millis(view.p99_ms),
             view.queued,
-            view.peers
-                .map_or_else(|| "-".to_owned(), |peers| peers.to_string()),
+            number(view.peers.map(|peers| peers as u64)),
             state(view),
         ));
     }
@@ -81,6 +85,7 @@ mod tests {
         let up = NodeView {
             height: 120,
             lag: 0,
+            final_lag: Some(2),
             rate: 5_000,
             p50_ms: Some(12),
             p99_ms: Some(30),

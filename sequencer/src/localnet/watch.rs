@@ -64,6 +64,8 @@ pub struct NodeView {
     pub height: u64,
     /// Blocks behind the furthest operator.
     pub lag: u64,
+    /// Blocks that it has and that are not final; `None` without certificates.
+    pub final_lag: Option<u64>,
     /// Transactions per second.
     pub rate: u64,
     /// Median latency of its blocks; `None` without blocks.
@@ -193,6 +195,9 @@ impl NodeWatch {
         NodeView {
             height: self.height,
             lag: highest - self.height,
+            final_lag: status.and_then(|status| {
+                Some(status.ordered_height.saturating_sub(status.final_height?))
+            }),
             rate: transactions / WINDOW.as_secs(),
             p50_ms: quantile(0.5),
             p99_ms: quantile(0.99),

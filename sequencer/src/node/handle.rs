@@ -1,6 +1,7 @@
 //! What the APIs see of a running node: reads, submission, status. All views (gRPC, HTTP, command line)
 //! go through [`NodeHandle`], so limits and answers cannot differ between them.
 
+use super::mach::Finality;
 use super::record::OrderedBlock;
 use super::{hub::Hub, ingress::Ingress, reader::Reader};
 use squad_primitives::genesis::Genesis;
@@ -23,6 +24,8 @@ pub(crate) struct NodeHandle {
     pub(crate) reader: Arc<Reader>,
     /// Taking transactions; `None` for observers.
     pub(crate) ingress: Option<Arc<Ingress>>,
+    /// What is final; `None` where certificates are not followed.
+    pub(crate) finality: Option<Arc<Finality>>,
     /// The local view of the node, refreshed several times a second and at every commit.
     pub(crate) status: watch::Receiver<NodeStatus>,
 }
@@ -31,6 +34,13 @@ impl NodeHandle {
     /// Committee of an epoch. Stake comes from genesis for now, so it is the same in every epoch.
     pub(crate) fn committee(&self, epoch: squad_primitives::Epoch) -> Committee {
         self.reader.committee(epoch)
+    }
+
+    /// Height up to which blocks are final, as far as this node knows; zero if none is.
+    pub(crate) fn final_height(&self) -> Height {
+        self.finality
+            .as_ref()
+            .map_or(Height::ZERO, |finality| finality.height())
     }
 
     /// The block at a height: from memory, else from the store. `None` above the head or below the

@@ -4,13 +4,15 @@
 //! that arrive behind a batch don't wait for it.
 
 use super::core::{CoreInput, CoreSender};
+use super::mach::{MachInput, MachSender};
 use super::reader::Reader;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use squad_mach::{Attestation, Certificate};
 use squad_network::data::{Class, Credit, DataPlane, Inbound, Offence};
 use squad_primitives::batch::BatchLimits;
-use squad_primitives::message::LaneMessage;
+use squad_primitives::message::{FinalityMessage, LaneMessage};
 use squad_primitives::{Batch, NetworkId, OperatorId, Poa, SignedHeader};
 use squad_proto::peer::{self, PeerMessage};
 use std::sync::Arc;
@@ -32,16 +34,24 @@ pub(crate) struct Gate {
     core: CoreSender,
     checker: Sender<Unchecked>,
     reader: Arc<Reader>,
+    /// Where messages about finality go, if they are followed.
+    mach: Option<MachSender>,
     links: std::sync::OnceLock<DataPlane>,
 }
 
 impl Gate {
-    /// Sends messages to `core` and batches to `checker`.
-    pub(crate) fn new(core: CoreSender, checker: Sender<Unchecked>, reader: Arc<Reader>) -> Self {
+    /// Sends messages to `core`, batches to `checker`, and what concerns finality to `mach`.
+    pub(crate) fn new(
+        core: CoreSender,
+        checker: Sender<Unchecked>,
+        reader: Arc<Reader>,
+        mach: Option<MachSender>,
+    ) -> Self {
         Self {
             core,
             checker,
             reader,
+            mach,
             links: std::sync::OnceLock::new(),
         }
     }
@@ -55,6 +65,27 @@ impl Gate {
         tracing::debug!(peer = %from, %error, "undecodable frame");
         if let Some(links) = self.links.get() {
             links.penalize(from, Offence::Undecodable);
+        }
+    }
+}
+
+impl Gate {
+    /// Takes a message about finality. What is dropped because too much waits is repeated by its sender
+    /// or covered by a later one.
+    fn finality(&self, from: OperatorId, message: &FinalityMessage, credit: Credit) {
+        let input = match message {
+            FinalityMessage::Attestation(bytes) => Attestation::from_bytes(bytes)
+                .map(|found| MachInput::Attestation(from, Box::new(found), credit)),
+            FinalityMessage::Certificate(bytes) => Certificate::from_bytes(bytes)
+                .map(|found| MachInput::Certificate(from, Box::new(found), credit)),
+        };
+        match (input, &self.mach) {
+            (Ok(input), Some(mach)) => {
+                let _ = mach.offer(input);
+            }
+            // This node takes no part in certificates.
+            (Ok(_), None) => {}
+            (Err(error), _) => self.undecodable(from, &error),
         }
     }
 }
@@ -81,6 +112,10 @@ impl Inbound for Gate {
                 .core
                 .send(CoreInput::Lane(from, message, credit))
                 .is_ok(),
+            (Class::Acks, Ok(PeerMessage::Finality(message))) => {
+                self.finality(from, &message, credit);
+                true
+            }
             (_, Ok(_)) => {
                 self.undecodable(from, &"message in a frame of another class");
                 false
@@ -115,6 +150,9 @@ impl Inbound for Gate {
 
     fn connected(&self, peer: OperatorId) {
         let _ = self.core.send(CoreInput::Connected(peer));
+        if let Some(mach) = &self.mach {
+            mach.tell(MachInput::Connected(peer));
+        }
     }
 
     fn disconnected(&self, peer: OperatorId) {

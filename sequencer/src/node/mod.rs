@@ -15,6 +15,7 @@
 //! | `maker` | the own lane's next batch | the pool, the batcher's timing |
 //! | `checker` | nothing; hashes received batches | its channel |
 //! | `pipeline` | the order: duplicates, rollup numbers | committed blocks |
+//! | `mach` | attestations and certificates ([`mach`]) | its channel, timers |
 //! | store writers | files | their queues |
 //! | tokio workers | sockets and API calls | |
 //!
@@ -33,6 +34,7 @@ pub(crate) mod hub;
 mod inbound;
 pub(crate) mod ingress;
 pub(crate) mod intake;
+pub(crate) mod mach;
 mod maker;
 mod metrics;
 mod observer;
@@ -49,6 +51,7 @@ pub(crate) mod submission;
 use crate::config::{Config, Role};
 use hub::Hub;
 use prometheus_client::registry::Registry;
+use squad_mach::BlsSecretKey;
 use squad_primitives::genesis::Genesis;
 use squad_primitives::{Height, IdentityKey, Signer as _};
 use std::path::Path;
@@ -82,6 +85,18 @@ pub enum NodeError {
     /// What was signed before contradicts what is stored.
     #[error("safety state: {0}")]
     Safety(&'static str),
+    /// A finality key in the genesis is refused.
+    #[error("genesis: finality keys")]
+    FinalityCommittee(#[from] squad_mach::CommitteeError),
+    /// An operator without the finality key that the genesis names.
+    #[error("keys.finality: the genesis names a finality key for this operator, and it is needed")]
+    NoFinalityKey,
+    /// Another finality key than the genesis names.
+    #[error("keys.finality: the genesis names another finality key for this operator")]
+    OtherFinalityKey,
+    /// What the finality key signed before is unknown.
+    #[error("safety state: finality key")]
+    FinalityRecord(#[from] squad_mach::GuardError),
     /// Sockets between operators.
     #[error("network.data_listen")]
     Links(#[from] squad_network::data::StartError),
@@ -103,6 +118,15 @@ pub enum NodeError {
     /// A thread could not be started.
     #[error("cannot start thread {0}")]
     Thread(&'static str),
+}
+
+/// Secrets of an operator.
+#[derive(Debug)]
+pub struct OperatorKeys {
+    /// Signs consensus and lane messages.
+    pub identity: IdentityKey,
+    /// Signs results of blocks; needed if the genesis names such a key and `mach.enabled` is set.
+    pub finality: Option<BlsSecretKey>,
 }
 
 /// When a node stops.
@@ -137,18 +161,18 @@ impl Until {
 pub async fn run(
     config: Config,
     genesis: Genesis,
-    identity: Option<IdentityKey>,
+    keys: Option<OperatorKeys>,
     home: &Path,
     until: Until,
 ) -> Result<(), NodeError> {
-    let name = name(&config, &genesis, identity.as_ref());
+    let name = name(&config, &genesis, keys.as_ref().map(|keys| &keys.identity));
     let mut registry = Registry::default();
     metrics::register_node_info(&mut registry, &config, genesis.network_id(), &name);
     let registry: SharedRegistry = Arc::new(Mutex::new(registry));
     match config.node.role {
         Role::Operator => {
-            let key = identity.ok_or(NodeError::NoKey)?;
-            let node = operator::run(config, genesis, key, home, registry, until);
+            let keys = keys.ok_or(NodeError::NoKey)?;
+            let node = operator::run(config, genesis, keys, home, registry, until);
             Box::pin(node).await
         }
         Role::Observer => Box::pin(observer::run(config, genesis, home, registry, until)).await,

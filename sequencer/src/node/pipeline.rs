@@ -13,16 +13,17 @@ use super::batches::BatchCache;
 use super::core::{CoreInput, CoreSender};
 use super::hub::Hub;
 use super::ingress::Ingress;
+use super::mach::{MachInput, MachMetrics, MachSender, statement_of};
 use super::metrics::PipelineMetrics;
 use super::reader::{Reader, rollup_key};
 use super::record::{DroppedTx, OrderedBlock, Place, RollupPart};
+use squad_mach::{MachCommittee, RollupState, RollupTree};
 use squad_mempool::order::{OrderInput, RollupOrder};
 use squad_mempool::{Dedup, IdHashKey, OrderRules, Ordered, order_block};
 use squad_primitives::codec::Encode;
 use squad_primitives::order::{OrderResult, RollupLeaf, order_root};
-use squad_primitives::{Batch, CommittedBlock, Height, NetworkId, RollupId, Signer, Tip, TxId};
+use squad_primitives::{Batch, CommittedBlock, Digest, Height, NetworkId, Signer, Tip, TxId};
 use squad_storage::{Changes, Database, StorageError, Store, Table};
-use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -81,14 +82,25 @@ pub(crate) fn recover_dedup(
     Ok(Arc::new(Mutex::new(Dedup::restore(hash_key, head, ids))))
 }
 
+/// A block with what follows from it.
+#[derive(Debug)]
+pub(crate) struct Executed {
+    /// The block in its order.
+    pub(crate) block: OrderedBlock,
+    /// New leaves of the rollups that have a part of it.
+    pub(crate) states: Vec<RollupState>,
+    /// Root over all rollups after it.
+    pub(crate) rollups_root: Digest,
+}
+
 /// What ordering depends on from block to block.
 #[derive(Debug)]
 pub(crate) struct Orderer {
     network: NetworkId,
     rules: OrderRules,
     dedup: SharedDedup,
-    /// Number of the last block of each rollup.
-    numbers: BTreeMap<RollupId, u64>,
+    /// The rollups after the last block.
+    rollups: RollupTree,
     /// Attests results; observers have none.
     key: Option<Arc<dyn Signer>>,
 }
@@ -97,7 +109,7 @@ impl Orderer {
     /// Rebuilds the state after the last stored block.
     ///
     /// # Errors
-    /// The store can't be read.
+    /// The store can't be read, or holds leaves of the rollup tree that make no tree.
     pub(crate) fn recover(
         network: NetworkId,
         rules: OrderRules,
@@ -105,23 +117,25 @@ impl Orderer {
         key: Option<Arc<dyn Signer>>,
         reader: &Reader,
     ) -> Result<Self, StorageError> {
-        let mut numbers = BTreeMap::new();
+        let mut states = Vec::with_capacity(rules.policies.len());
         for rollup in rules.policies.keys() {
-            if let Some((number, _)) = reader.rollup_block(*rollup, u64::MAX)? {
-                numbers.insert(*rollup, number);
-            }
+            let state = reader.rollup_state(*rollup, Height(u64::MAX))?;
+            states.push(state.unwrap_or(RollupState::empty(*rollup)));
         }
+        let rollups = RollupTree::new(states).map_err(|_| StorageError::CorruptEntry {
+            table: Table::RollupStates.name(),
+        })?;
         Ok(Self {
             network,
             rules,
             dedup,
-            numbers,
+            rollups,
             key,
         })
     }
 
     /// Orders a block from its batches, one list per lane.
-    pub(crate) fn order(&mut self, block: CommittedBlock, lanes: &[Vec<Batch>]) -> OrderedBlock {
+    pub(crate) fn order(&mut self, block: CommittedBlock, lanes: &[Vec<Batch>]) -> Executed {
         let input = OrderInput {
             network: &self.network,
             block: &block.hash,
@@ -133,15 +147,23 @@ impl Orderer {
             order_block(&input, &self.rules, &mut dedup)
         };
         let batches: Vec<&Batch> = lanes.iter().flatten().collect();
-        self.finish(block, &batches, ordered)
+        let block = self.finish(block, &batches, ordered);
+        let leaves = block.leaves();
+        if let Err(error) = self.rollups.apply(block.height(), &leaves) {
+            // The numbers of the parts come from this very tree.
+            super::fatal(&error);
+        }
+        Executed {
+            states: leaves
+                .iter()
+                .filter_map(|leaf| self.rollups.state(leaf.rollup).copied())
+                .collect(),
+            rollups_root: self.rollups.root(),
+            block,
+        }
     }
 
-    fn finish(
-        &mut self,
-        block: CommittedBlock,
-        batches: &[&Batch],
-        ordered: Ordered,
-    ) -> OrderedBlock {
+    fn finish(&self, block: CommittedBlock, batches: &[&Batch], ordered: Ordered) -> OrderedBlock {
         let rollups: Vec<RollupPart> = ordered
             .rollups
             .into_iter()
@@ -177,11 +199,11 @@ impl Orderer {
         }
     }
 
-    fn part(&mut self, list: RollupOrder, batches: &[&Batch]) -> RollupPart {
-        let number = self.numbers.entry(list.rollup).or_default();
-        *number += 1;
+    fn part(&self, list: RollupOrder, batches: &[&Batch]) -> RollupPart {
+        let state = self.rollups.state(list.rollup);
+        let number = state.map_or(1, |state| state.number + 1);
         RollupPart {
-            leaf: RollupLeaf::new(list.rollup, *number, &list.ids),
+            leaf: RollupLeaf::new(list.rollup, number, &list.ids),
             expiries: list
                 .places
                 .iter()
@@ -217,8 +239,9 @@ pub(crate) fn by_lane(batches: Vec<Batch>) -> Vec<Vec<Batch>> {
     lanes
 }
 
-/// Writes an ordered block and what finds it again.
-pub(crate) fn record_changes(block: &OrderedBlock) -> Changes {
+/// Writes an executed block and what finds it again.
+pub(crate) fn record_changes(executed: &Executed) -> Changes {
+    let block = &executed.block;
     let height = block.height().0.to_be_bytes();
     let mut changes = Changes::new(Database::Main);
     changes.put(Table::Blocks, height, block.to_bytes());
@@ -230,6 +253,10 @@ pub(crate) fn record_changes(block: &OrderedBlock) -> Changes {
     for part in &block.rollups {
         let key = rollup_key(part.leaf.rollup, part.leaf.number);
         changes.put(Table::RollupBlocks, key, height.to_vec());
+    }
+    for state in &executed.states {
+        let key = rollup_key(state.rollup, state.last_height.0);
+        changes.put(Table::RollupStates, key, state.to_bytes());
     }
     changes
 }
@@ -243,6 +270,25 @@ pub(crate) fn ids_of(block: &OrderedBlock) -> Vec<TxId> {
         .collect()
 }
 
+/// The way to the thread that attests.
+#[derive(Clone, Debug)]
+pub(crate) struct Attesting {
+    pub(crate) sender: MachSender,
+    pub(crate) committee: MachCommittee,
+    pub(crate) metrics: MachMetrics,
+}
+
+impl Attesting {
+    /// What the thread is told about a block once it is stored.
+    fn input(&self, network: &NetworkId, executed: &Executed) -> MachInput {
+        let block = &executed.block;
+        MachInput::Executed {
+            statement: statement_of(network, &self.committee, block, executed.rollups_root),
+            timestamp_ms: block.committed.block.timestamp_ms,
+        }
+    }
+}
+
 /// The pipeline of an operator.
 #[derive(Debug)]
 pub(crate) struct Pipeline {
@@ -254,6 +300,8 @@ pub(crate) struct Pipeline {
     pub(crate) ingress: Arc<Ingress>,
     pub(crate) core: CoreSender,
     pub(crate) metrics: PipelineMetrics,
+    /// Where results go to be attested.
+    pub(crate) attesting: Option<Attesting>,
     /// When a block was last synced.
     pub(crate) synced_at: Instant,
 }
@@ -285,7 +333,13 @@ impl Pipeline {
                 Err(error) => super::fatal(&error),
             })
             .collect();
-        let ordered = Arc::new(self.orderer.order(block, &by_lane(bodies)));
+        let executed = self.orderer.order(block, &by_lane(bodies));
+        let mut changes = record_changes(&executed);
+        let attesting = self.attesting.clone();
+        let input = attesting
+            .as_ref()
+            .map(|attesting| attesting.input(&self.orderer.network, &executed));
+        let ordered = Arc::new(executed.block);
         self.metrics.ordered(&ordered, start.elapsed());
         let (hub, cache, ingress, core, store, metrics) = (
             self.hub.clone(),
@@ -296,7 +350,6 @@ impl Pipeline {
             self.metrics.clone(),
         );
         let digests: Vec<_> = batches.iter().map(|tip| tip.digest).collect();
-        let mut changes = record_changes(&ordered);
         let sync = self.synced_at.elapsed() >= SYNC_INTERVAL;
         if sync {
             self.synced_at = Instant::now();
@@ -318,6 +371,11 @@ impl Pipeline {
                 metrics.published(&ordered, start.elapsed());
                 let height = ordered.height();
                 hub.publish(ordered);
+                if let (Some(attesting), Some(input)) = (attesting, input)
+                    && !attesting.sender.offer(input)
+                {
+                    attesting.metrics.dropped.inc();
+                }
                 if sync {
                     let _ = core.send(CoreInput::Processed(height));
                 }

@@ -9,6 +9,7 @@ use prometheus_client::registry::Registry;
 use squad_primitives::Height;
 use squad_primitives::genesis::Genesis;
 use squad_storage::{Changes, Database, StorageError, Table};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,6 +78,9 @@ pub(crate) fn prune(opened: &Opened, below: Height, expiry: u64) -> Result<(), S
         let from = reader.earliest();
         let to = Height(below.0.min(from.0 + CHUNK));
         let mut changes = Changes::new(Database::Main);
+        // Last height of each rollup in this chunk: its leaf there stays part of the tree until a later
+        // one takes its place, older ones do not.
+        let mut leaves = BTreeMap::new();
         for height in from.0..to.0 {
             let Some(block) = reader.block(Height(height))? else {
                 continue;
@@ -84,6 +88,7 @@ pub(crate) fn prune(opened: &Opened, below: Height, expiry: u64) -> Result<(), S
             changes.delete(Table::BlockHashes, *block.committed.hash.as_bytes());
             for part in &block.rollups {
                 let (rollup, number) = (part.leaf.rollup, part.leaf.number);
+                leaves.insert(rollup, height);
                 // The last number of a rollup is kept however old it is: the next block counts on.
                 if reader
                     .rollup_block(rollup, u64::MAX)?
@@ -96,7 +101,16 @@ pub(crate) fn prune(opened: &Opened, below: Height, expiry: u64) -> Result<(), S
                 }
             }
         }
+        for (rollup, last) in leaves {
+            let key = |height| super::reader::rollup_key(rollup, height);
+            changes.delete_range(Table::RollupStates, key(0), key(last));
+        }
         changes.delete_range(Table::Blocks, from.0.to_be_bytes(), to.0.to_be_bytes());
+        changes.delete_range(
+            Table::Certificates,
+            from.0.to_be_bytes(),
+            to.0.to_be_bytes(),
+        );
         // Readers stop asking for these blocks before they go.
         reader.set_earliest(to);
         opened.store.commit(changes, Box::new(|| {}));

@@ -3,6 +3,7 @@
 use super::batches::BatchCache;
 use super::record::{OrderedBlock, decode_committed};
 use super::stored::StoredHeader;
+use squad_mach::{Certificate, RollupState};
 use squad_primitives::BatchSeq;
 use squad_primitives::batch::BatchLimits;
 use squad_primitives::codec::{self, Reader as Bytes};
@@ -221,9 +222,58 @@ impl Reader {
             .ok_or_else(|| corrupt(Table::RollupBlocks))?;
         Ok(Some((number, height_value(value, Table::RollupBlocks)?)))
     }
+
+    /// A rollup's leaf after its last block at or below a height; `None` if it had none, or none is
+    /// kept.
+    pub(crate) fn rollup_state(
+        &self,
+        rollup: RollupId,
+        height: Height,
+    ) -> Result<Option<RollupState>, StorageError> {
+        let from = rollup_key(rollup, 0);
+        let to = rollup_key(rollup, height.next().0);
+        let found = self.store.scan(
+            Table::RollupStates,
+            Scan {
+                from: &from,
+                to: Some(&to),
+                direction: Direction::Backward,
+                limit: 1,
+            },
+        )?;
+        found
+            .first()
+            .map(|(_, value)| {
+                RollupState::from_bytes(value).map_err(|_| corrupt(Table::RollupStates))
+            })
+            .transpose()
+    }
+
+    /// The lowest certificate of finality at or above a height.
+    pub(crate) fn certificate_from(
+        &self,
+        height: Height,
+    ) -> Result<Option<Certificate>, StorageError> {
+        let from = height.0.to_be_bytes();
+        let found = self.store.scan(
+            Table::Certificates,
+            Scan {
+                from: &from,
+                to: None,
+                direction: Direction::Forward,
+                limit: 1,
+            },
+        )?;
+        found
+            .first()
+            .map(|(_, value)| {
+                Certificate::from_bytes(value).map_err(|_| corrupt(Table::Certificates))
+            })
+            .transpose()
+    }
 }
 
-/// Key of a rollup's block in [`Table::RollupBlocks`].
+/// Key of a rollup's block by number in [`Table::RollupBlocks`], by height in [`Table::RollupStates`].
 pub(crate) fn rollup_key(rollup: RollupId, number: u64) -> [u8; 16] {
     let mut key = [0; 16];
     key[..8].copy_from_slice(&rollup.0.to_be_bytes());

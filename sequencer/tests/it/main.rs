@@ -11,6 +11,7 @@ mod config;
 mod crash;
 mod docs;
 mod exit_codes;
+mod finality;
 mod fuzz;
 mod genesis;
 mod keys;

@@ -45,21 +45,24 @@ fn method(path: &str) -> (&'static str, Kind) {
     macro_rules! methods {
         ($($service:literal: $($method:literal $kind:ident),+;)+) => {
             match path {
-                $($(concat!("/squad.v1.", $service, "/", $method) => ($method, Kind::$kind),)+)+
+                $($(concat!("/", $service, "/", $method) => ($method, Kind::$kind),)+)+
                 _ => ("other", Kind::Other),
             }
         };
     }
     methods! {
-        "SequencerService":
+        "squad.v1.SequencerService":
             "SubmitTransaction" Submit, "SubmitTransactionBatch" Submit,
             "SubmitTransactionStream" SubmitStream, "GetTransactionStatus" Read,
             "SubscribeTransactionStatus" Stream, "SubscribeReceipts" Stream;
-        "BlockService":
+        "squad.v1.BlockService":
             "GetBlock" Read, "SubscribeBlocks" Stream, "GetInclusionProof" Proof, "GetBatch" Read;
-        "RollupService": "ListRollups" Read, "GetRollup" Read;
-        "OperatorService":
+        "squad.v1.RollupService": "ListRollups" Read, "GetRollup" Read;
+        "squad.v1.OperatorService":
             "GetStatus" Read, "ListOperators" Read, "GetEpoch" Read, "GetLeader" Read;
+        "mach.v1.FinalityService":
+            "GetCertificate" Read, "SubscribeCertificates" Stream, "IsFinal" Proof,
+            "GetHandover" Proof, "SubscribeAlerts" Stream;
     }
 }
 

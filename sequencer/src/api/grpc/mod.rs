@@ -1,8 +1,9 @@
-//! The gRPC server: services of `squad.v1`, health, reflection.
+//! The gRPC server: services of `squad.v1` and `mach.v1`, health, reflection.
 
 mod block;
 mod block_stream;
 mod deadline;
+mod finality;
 mod guard;
 mod operator;
 mod receipts;
@@ -26,6 +27,7 @@ use crate::node::clock;
 use axum::middleware::from_fn_with_state;
 use futures::stream::BoxStream;
 use squad_proto::DESCRIPTOR_SET;
+use squad_proto::mach::finality_service_server::FinalityServiceServer;
 use squad_proto::v1::block_service_server::BlockServiceServer;
 use squad_proto::v1::operator_service_server::OperatorServiceServer;
 use squad_proto::v1::rollup_service_server::RollupServiceServer;
@@ -120,6 +122,10 @@ fn routes(ctx: &Shared, config: &GrpcSection) -> Result<(Routes, HealthReporter)
             OperatorServiceServer::new(operator::Service(Arc::clone(ctx)))
                 .max_decoding_message_size(limit),
         )
+        .add_service(
+            FinalityServiceServer::new(finality::Service(Arc::clone(ctx)))
+                .max_decoding_message_size(limit),
+        )
         .add_service(health);
     if config.reflection {
         let builder = || {
@@ -163,6 +169,7 @@ async fn report_health(ctx: &Shared, reporter: &HealthReporter) {
         BlockServiceServer::<block::Service>::NAME,
         RollupServiceServer::<rollup::Service>::NAME,
         OperatorServiceServer::<operator::Service>::NAME,
+        FinalityServiceServer::<finality::Service>::NAME,
     ];
     let mut ticks = tokio::time::interval(HEALTH_INTERVAL);
     let mut told = None;

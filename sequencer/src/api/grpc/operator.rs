@@ -191,6 +191,7 @@ fn get_status(ctx: &Context) -> Result<v1::GetStatusResponse, Failure> {
             queued_bytes: status.queued_bytes,
         }),
         started_at_ms: status.started_at_ms,
+        final_height: node.finality.as_ref().map(|finality| finality.height().0),
         intake: node
             .ingress
             .as_ref()

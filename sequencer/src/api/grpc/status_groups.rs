@@ -34,10 +34,15 @@ pub(super) fn present(
     ctx: &Context,
     id: &TxId,
     start: Height,
+    min: Status,
 ) -> Result<Option<StatusGroup>, Failure> {
-    let Some((status, _)) = status::find(ctx, id)? else {
+    let Some((mut status, _)) = status::find(ctx, id)? else {
         return Ok(None);
     };
+    if status.status() == Status::Final && min != Status::Final {
+        // Told only to those who ask for it, so that the last status of the others stays ORDERED.
+        status.set_status(Status::Ordered);
+    }
     Ok((status.height <= start.0).then(|| single(&status)))
 }
 
@@ -49,7 +54,7 @@ pub(super) fn is_wanted(group: &StatusGroup, min: Status) -> bool {
 
 /// The group of one transaction.
 fn single(status: &v1::TransactionStatus) -> StatusGroup {
-    let ordered = status.status() == Status::Ordered;
+    let ordered = matches!(status.status(), Status::Ordered | Status::Final);
     StatusGroup {
         status: status.status,
         rollup_id: status.rollup_id,
@@ -73,10 +78,10 @@ pub(super) async fn groups_of(
     min: Status,
     block: Arc<OrderedBlock>,
 ) -> Result<Arc<[StatusGroup]>, Failure> {
-    let mut groups = if min <= Status::Ordered {
-        ordered_groups(filter, &block)
-    } else {
-        Vec::new()
+    let mut groups = match min {
+        Status::Final => ordered_groups(filter, &block, Status::Final),
+        min if min <= Status::Ordered => ordered_groups(filter, &block, Status::Ordered),
+        _ => Vec::new(),
     };
     // Only copies that came too late and the like need the store.
     if !block.dropped.is_empty() {
@@ -141,7 +146,7 @@ fn without_order(block: &OrderedBlock, status: Status, reason: Option<Reason>) -
 }
 
 /// Transactions that a block orders, by rollup.
-fn ordered_groups(filter: &Filter, block: &OrderedBlock) -> Vec<StatusGroup> {
+fn ordered_groups(filter: &Filter, block: &OrderedBlock, status: Status) -> Vec<StatusGroup> {
     let mut groups = Vec::new();
     for part in &block.rollups {
         let matches = |index: usize| match filter {
@@ -167,7 +172,7 @@ fn ordered_groups(filter: &Filter, block: &OrderedBlock) -> Vec<StatusGroup> {
                 positions.truncate(1);
             }
             groups.push(StatusGroup {
-                status: Status::Ordered.into(),
+                status: status.into(),
                 rollup_id: part.leaf.rollup.0,
                 tx_ids: digests_packed(chunk.iter().filter_map(|index| part.ids.get(*index))),
                 height: block.height().0,
@@ -207,7 +212,7 @@ fn dropped_groups(
         if !interesting {
             continue;
         }
-        let group = dropped_group(ctx, block, dropped, signed, filter)?;
+        let group = dropped_group(ctx, block, dropped, signed, filter, min)?;
         groups.extend(group.filter(|group| is_wanted(group, min)));
     }
     Ok(groups)
@@ -219,6 +224,7 @@ fn dropped_group(
     dropped: &DroppedTx,
     signed: &squad_primitives::SignedHeader,
     filter: &Filter,
+    min: Status,
 ) -> Result<Option<StatusGroup>, Failure> {
     // Another copy may have been ordered, here or before.
     if let Lookup::Found(found) = ctx.locate(&dropped.id)?
@@ -232,7 +238,12 @@ fn dropped_group(
         if counted.header.lane == *lane {
             return Ok(None);
         }
-        return Ok(Some(single(&status::ordered(&found)?)));
+        let mut status = status::ordered(&found)?;
+        if min == Status::Final {
+            // Blocks are told once they are final, and this one comes after the counted copy's.
+            status.set_status(Status::Final);
+        }
+        return Ok(Some(single(&status)));
     }
     let (status, reason) = match dropped.reason {
         // It was told when the expiry height was ordered.

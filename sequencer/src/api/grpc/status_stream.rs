@@ -12,6 +12,9 @@
 //! stand last. `REJECTED` is told when a block holds the transaction without ordering it. A copy that
 //! another operator's copy came before is told as `ORDERED` where that one stands, in streams about one
 //! operator's acceptances; the others have seen it then.
+//!
+//! With `min_status` FINAL the same is told of a block once a certificate covers it, as `FINAL` in the
+//! place of `ORDERED`.
 
 use super::status_groups::{Filter, accepted_groups, groups_of, is_wanted, present, was_told};
 use crate::api::blocks::{BlockReader, Lookup};
@@ -19,6 +22,7 @@ use crate::api::context::{Context, Shared, blocking};
 use crate::api::cursor::{CursorForm, Position, Stage};
 use crate::api::errors::Failure;
 use crate::api::feed::{Item, Source};
+use crate::api::finality;
 use bytes::Bytes;
 use squad_primitives::{BatchSeq, Height, RollupId, TxId};
 use squad_proto::convert::digests_unpacked;
@@ -47,6 +51,8 @@ pub(super) struct Statuses {
     /// Own batches, if acceptances are wanted; and the next one to tell.
     accepted: Option<(watch::Receiver<BatchSeq>, BatchSeq)>,
     ready: VecDeque<StatusGroup>,
+    /// Final height, if blocks are told when they are final.
+    finals: Option<watch::Receiver<Height>>,
 }
 
 impl Statuses {
@@ -64,9 +70,20 @@ impl Statuses {
             }
         };
         let (filter, tag) = filter(ctx, request.filter)?;
-        let level = [u8::from(min > Status::Ordered)];
+        let level = match min {
+            Status::Final => [2],
+            min => [u8::from(min > Status::Ordered)],
+        };
+        let finals = match min {
+            Status::Final => Some(finality::of(ctx)?.subscribe()),
+            _ => None,
+        };
         let form = CursorForm::new(&ctx.node.network, "squad/cursor/status/v1", &[&tag, &level]);
-        let head = ctx.head();
+        // What is told of a block is told when it is ordered, or when it is final.
+        let head = finals.as_ref().map_or(ctx.head(), |height| {
+            let height: Height = *height.borrow();
+            height.min(ctx.head())
+        });
         let position = if !request.from_cursor.is_empty() {
             form.decode("from_cursor", &request.from_cursor)?
         } else if let Filter::Ids(..) = filter {
@@ -97,6 +114,7 @@ impl Statuses {
             current: None,
             accepted: accepted.map(|own| (own.subscribe(), own.tip().next())),
             ready: VecDeque::new(),
+            finals,
             ctx: Arc::clone(ctx),
         };
         Ok((source, form))
@@ -127,9 +145,9 @@ impl Statuses {
         };
         while let Some(id) = ids.get(self.position.index as usize).copied() {
             let (ctx, start) = (Arc::clone(&self.ctx), self.position.height);
-            let group = blocking(move || present(&ctx, &id, start)).await?;
-            self.position.index += 1;
             let min = self.min;
+            let group = blocking(move || present(&ctx, &id, start, min)).await?;
+            self.position.index += 1;
             if let Some(group) = group.filter(|group| is_wanted(group, min)) {
                 return Ok(Some(group));
             }
@@ -166,6 +184,10 @@ impl Statuses {
     }
 
     async fn items(&mut self, height: Height) -> Result<Arc<[StatusGroup]>, Failure> {
+        if let Some(finals) = &mut self.finals {
+            let reached = finals.wait_for(|reached| *reached >= height).await;
+            reached.map_err(|_| Failure::shutting_down())?;
+        }
         let block = self.blocks.wait_for(height).await?;
         groups_of(&self.ctx, &self.filter, self.min, block).await
     }

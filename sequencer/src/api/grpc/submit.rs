@@ -5,10 +5,12 @@ use crate::api::blocks::Lookup;
 use crate::api::connections::ClientInfo;
 use crate::api::context::{Context, Shared, blocking};
 use crate::api::errors::Failure;
+use crate::api::finality;
 use crate::api::ordered::Ending;
 use crate::api::proofs::{self, bytes_of};
 use crate::api::status;
 use crate::node::clock;
+use crate::node::mach::Finality;
 use crate::node::submission::{Answer, Submission, TxProgress};
 use squad_primitives::{Batch, Height, Transaction, TxId};
 use squad_proto::reason::Reason;
@@ -68,13 +70,65 @@ pub(super) async fn one(
     request: v1::SubmitTransactionRequest,
     rpc: Option<Duration>,
 ) -> Result<v1::SubmitTransactionResponse, Failure> {
-    let ingress = Arc::clone(ctx.ingress()?);
+    ctx.ingress()?;
     let deadline = deadline(&request, rpc)?;
-    let wait_for_order = match v1::Status::try_from(request.wait_for) {
-        Ok(v1::Status::Unspecified | v1::Status::Accepted) => false,
-        Ok(v1::Status::Ordered) => true,
-        _ => return Err(Failure::field("wait_for", "must be ACCEPTED or ORDERED")),
+    let wait_for = match v1::Status::try_from(request.wait_for) {
+        Ok(v1::Status::Unspecified | v1::Status::Accepted) => v1::Status::Accepted,
+        Ok(v1::Status::Ordered) => v1::Status::Ordered,
+        Ok(v1::Status::Final) => v1::Status::Final,
+        _ => {
+            let problem = "must be ACCEPTED, ORDERED or FINAL";
+            return Err(Failure::field("wait_for", problem));
+        }
     };
+    let finality = match wait_for {
+        v1::Status::Final => Some(Arc::clone(finality::of(ctx)?)),
+        _ => None,
+    };
+    let response = until_ordered(ctx, client, request, wait_for, deadline).await?;
+    match finality {
+        Some(finality) => until_final(response, &finality, deadline).await,
+        None => Ok(response),
+    }
+}
+
+/// Waits until a certificate covers an ordered transaction.
+async fn until_final(
+    mut response: v1::SubmitTransactionResponse,
+    finality: &Finality,
+    deadline: Instant,
+) -> Result<v1::SubmitTransactionResponse, Failure> {
+    let Some(status) = response.status.as_mut() else {
+        return Ok(response);
+    };
+    if status.status() != v1::Status::Ordered {
+        return Ok(response);
+    }
+    let height = Height(status.height);
+    let mut reached = finality.subscribe();
+    let wait = reached.wait_for(|reached| *reached >= height);
+    match timeout_at(deadline, wait).await {
+        Ok(Ok(_)) => {
+            status.set_status(v1::Status::Final);
+            Ok(response)
+        }
+        Ok(Err(_)) => Err(Failure::shutting_down()),
+        Err(_) => {
+            let id = status.tx_id.as_ref().try_into().unwrap_or_default();
+            Err(elapsed(&id, v1::Status::Ordered))
+        }
+    }
+}
+
+async fn until_ordered(
+    ctx: &Shared,
+    client: &ClientInfo,
+    request: v1::SubmitTransactionRequest,
+    wait_for: v1::Status,
+    deadline: Instant,
+) -> Result<v1::SubmitTransactionResponse, Failure> {
+    let ingress = Arc::clone(ctx.ingress()?);
+    let wait_for_order = wait_for != v1::Status::Accepted;
     let message = request.transaction;
     let message = message.ok_or_else(|| Failure::field("transaction", "missing"))?;
     let transaction = transaction(ctx, message)?;

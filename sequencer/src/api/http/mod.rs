@@ -1,12 +1,13 @@
-//! HTTP: metrics and health.
+//! HTTP: metrics, health, finality.
 
+mod finality;
 mod health;
 mod metrics;
 #[cfg(test)]
 mod tests;
 
 use super::ApiError;
-use super::connections::Connections;
+use super::connections::{Caller, Connections};
 use super::context::Shared;
 use crate::node::SharedRegistry;
 use axum::Router;
@@ -22,6 +23,12 @@ fn router(ctx: Shared, registry: Option<SharedRegistry>) -> Router {
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
         .route("/healthz", get(health::healthz))
+        .route("/v1/certificates/{height}", get(finality::certificate))
+        .route("/v1/blocks/{height}/final", get(finality::block))
+        .route("/v1/rollups/{id}/final/{number}", get(finality::rollup))
+        .route("/v1/tx/{id}/final", get(finality::transaction))
+        .route("/v1/handover/{epoch}", get(finality::handover))
+        .route("/v1/alerts", get(finality::alerts))
         .with_state(ctx);
     match registry {
         None => router,
@@ -40,7 +47,8 @@ pub(super) async fn serve(
     connections: Connections,
     shutdown: CancellationToken,
 ) -> Result<(), ApiError> {
-    axum::serve(connections, router(ctx, registry))
+    let service = router(ctx, registry).into_make_service_with_connect_info::<Caller>();
+    axum::serve(connections, service)
         .with_graceful_shutdown(shutdown.cancelled_owned())
         .await
         .map_err(ApiError::Http)

@@ -1,7 +1,7 @@
 //! Health and metrics over real connections.
 
 use crate::api::ApiError;
-use crate::api::testing::{Serving, TestNode};
+use crate::api::testing::{ROLLUPS, Serving, TestNode, transaction};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -104,4 +104,52 @@ async fn an_address_in_use_is_a_typed_error_and_stopping_is_quick() {
     serving.shutdown.cancel();
     let stopped = tokio::time::timeout(Duration::from_secs(10), serving.running).await;
     stopped.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn finality_is_told_as_json() {
+    let node = TestNode::with_finality(0);
+    let tx = transaction(ROLLUPS[0], 30, 1, 20);
+    node.order(&[node.batch(2, std::slice::from_ref(&tx))]);
+    let serving = node.serve().await;
+    let json = |body: String| serde_json::from_str::<serde_json::Value>(&body).unwrap();
+    let id = tx.id(&node.network);
+    let path = format!("/v1/tx/{id}/final?proof=true");
+    let (code, _, body) = get(&serving, &path).await;
+    assert_eq!((code, &json(body)["final"]), (200, &false.into()));
+    let (code, _, body) = get(&serving, "/v1/certificates/latest").await;
+    assert_eq!((code, &json(body)["reason"]), (409, &"NOT_FINAL".into()));
+
+    let certificate = format!("0x{}", hex::encode(node.certify(1).to_bytes()));
+    let (code, head, body) = get(&serving, "/v1/certificates/1").await;
+    assert!(head.contains("content-type: application/json"), "{head}");
+    assert_eq!((code, &json(body)["encoded"]), (200, &certificate.into()));
+    let (_, _, body) = get(&serving, &path).await;
+    let answer = json(body);
+    assert_eq!(
+        (&answer["final"], &answer["height"]),
+        (&true.into(), &"1".into())
+    );
+    let proof = answer["transaction_proof"].as_str().unwrap();
+    let proof = hex::decode(proof.trim_start_matches("0x")).unwrap();
+    let proof = squad_mach::TransactionProof::from_bytes(&proof).unwrap();
+    let mut light = squad_client::finality::light_client(&node.genesis).unwrap();
+    light.verify_transaction(&proof, ROLLUPS[0]).unwrap();
+
+    let rollup = format!("/v1/rollups/{}/final/1", ROLLUPS[0]);
+    for (path, code, key) in [
+        (rollup.as_str(), 200, "certificate"),
+        ("/v1/blocks/1/final", 200, "certificate"),
+        ("/v1/blocks/9/final", 200, "final_height"),
+        ("/v1/alerts", 200, "alerts"),
+        ("/v1/blocks/one/final", 400, "reason"),
+        ("/v1/tx/0x00/final", 400, "reason"),
+        ("/v1/rollups/7/final/2", 404, "reason"),
+        ("/v1/handover/0", 200, "handovers"),
+        ("/v1/handover/7", 409, "reason"),
+    ] {
+        let (found, _, body) = get(&serving, path).await;
+        assert_eq!(found, code, "{path}: {body}");
+        assert!(!json(body)[key].is_null(), "{path}");
+    }
 }

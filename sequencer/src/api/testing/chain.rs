@@ -1,8 +1,7 @@
 //! Blocks without consensus: signed by whom the test says, ordered by the code of the node.
 
 use super::network::{EPOCH_BLOCKS, keys};
-use crate::node::pipeline::{Orderer, by_lane};
-use crate::node::record::OrderedBlock;
+use crate::node::pipeline::{Executed, Orderer, by_lane};
 use squad_primitives::certificate::CommitProof;
 use squad_primitives::genesis::Genesis;
 use squad_primitives::{
@@ -39,7 +38,7 @@ impl Chain {
     }
 
     /// The next block: batches by lane, then position, that follow those ordered before.
-    pub(super) fn order(&mut self, batches: &[Batch]) -> OrderedBlock {
+    pub(super) fn order(&mut self, batches: &[Batch]) -> Executed {
         let height = self.height.next();
         let mut cut = self.cut.clone();
         for batch in batches {

@@ -2,9 +2,13 @@
 //! threads that run consensus.
 
 mod chain;
+mod finality;
 mod network;
 
-pub(crate) use network::{EPOCH_BLOCKS, EXPIRY_BLOCKS_MAX, ROLLUPS, genesis, keys, transaction};
+pub(crate) use network::{
+    EPOCH_BLOCKS, EXPIRY_BLOCKS_MAX, ROLLUPS, finality_genesis, finality_key, genesis, keys,
+    transaction,
+};
 
 use super::Api;
 use super::context::{Context, Shared};
@@ -16,6 +20,7 @@ use crate::node::handle::{NodeHandle, NodeStatus};
 use crate::node::hub::Hub;
 use crate::node::ingress::{Ingress, Rules};
 use crate::node::intake::Doorkeeper;
+use crate::node::mach::Finality;
 use crate::node::pipeline::{Orderer, SharedDedup, ids_of, record_changes, recover_dedup};
 use crate::node::reader::Reader;
 use crate::node::record::OrderedBlock;
@@ -56,6 +61,8 @@ pub(crate) struct TestNode {
     hold: Box<dyn Fn(&Batch) + Send + Sync>,
     chain: Mutex<Chain>,
     tips: Mutex<BTreeMap<OperatorId, Batch>>,
+    /// What is attested about each block, on networks with finality.
+    statements: Mutex<BTreeMap<Height, squad_mach::Statement>>,
 }
 
 impl TestNode {
@@ -78,9 +85,22 @@ impl TestNode {
         Arc::new(Self::new(None, vec![1, 2, 3], PoolConfig::default()))
     }
 
+    /// An operator of a network with finality keys; certificates come from [`TestNode::certify`].
+    pub(crate) fn with_finality(me: u32) -> Arc<Self> {
+        let (me, pool) = (Some(OperatorId(me)), PoolConfig::default());
+        Arc::new(Self::of(finality_genesis(), me, vec![0, 1, 2], pool))
+    }
+
     fn new(me: Option<OperatorId>, signers: Vec<usize>, pool: PoolConfig) -> Self {
-        let genesis = Arc::new(genesis());
+        Self::of(genesis(), me, signers, pool)
+    }
+
+    fn of(genesis: Genesis, me: Option<OperatorId>, signers: Vec<usize>, pool: PoolConfig) -> Self {
+        let genesis = Arc::new(genesis);
         genesis.validate().unwrap();
+        let finality = squad_mach::genesis::committee(&genesis)
+            .unwrap()
+            .map(|committee| Arc::new(Finality::new(committee, None)));
         let network = genesis.network_id();
         let committee = genesis.committee(Epoch(0)).unwrap();
         let store = Arc::new(MemoryStore::new(Arc::new(NoFaults)));
@@ -115,6 +135,7 @@ impl TestNode {
             hub: Arc::new(Hub::new(Height::ZERO)),
             reader,
             ingress,
+            finality,
             status: status_reader,
         };
         Self {
@@ -126,6 +147,7 @@ impl TestNode {
             handle,
             store,
             tips: Mutex::default(),
+            statements: Mutex::default(),
         }
     }
 
@@ -193,8 +215,11 @@ impl TestNode {
     /// position, and follow those ordered before.
     pub(crate) fn order(&self, batches: &[Batch]) -> Arc<OrderedBlock> {
         let mut chain = self.chain.lock().unwrap();
-        let block = Arc::new(chain.order(batches));
-        self.store.commit(record_changes(&block), Box::new(|| {}));
+        let executed = chain.order(batches);
+        self.remember(&executed);
+        self.store
+            .commit(record_changes(&executed), Box::new(|| {}));
+        let block = Arc::new(executed.block);
         let ids = ids_of(&block);
         self.store.index_transactions(block.height(), &ids);
         if let Some(ingress) = &self.handle.ingress {

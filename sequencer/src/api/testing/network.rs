@@ -1,6 +1,7 @@
 //! The network that test nodes belong to: four operators of equal stake, three rollups.
 
 use bytes::Bytes;
+use squad_mach::BlsSecretKey;
 use squad_mempool::OrderRules;
 use squad_primitives::genesis::{
     ConsensusParams, ExecutorKind, Genesis, GenesisOperator, GenesisRollup, OrderPolicy, Params,
@@ -55,6 +56,21 @@ pub(crate) fn genesis() -> Genesis {
         operators: operators.collect(),
         rollups: rollups.into(),
     }
+}
+
+/// Finality key of an operator.
+pub(crate) fn finality_key(operator: u16) -> BlsSecretKey {
+    BlsSecretKey::from_entropy(&[operator as u8 + 1; 32]).unwrap()
+}
+
+/// The genesis with finality keys.
+pub(crate) fn finality_genesis() -> Genesis {
+    let mut genesis = genesis();
+    for (number, operator) in (0..).zip(&mut genesis.operators) {
+        let key = finality_key(number);
+        operator.finality = Some(crate::keys::finality_entry(&key, &operator.identity));
+    }
+    genesis
 }
 
 /// The rules of the genesis for ordering.

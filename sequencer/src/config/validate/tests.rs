@@ -50,6 +50,7 @@ fn all_problems_are_reported_together() {
     config.limits.read_per_second = 0;
     config.mempool.batch_gap_min = Duration::from_secs(2);
     config.consensus.view_timeout_max = Duration::from_millis(1);
+    config.mach.per_second_max = 0;
     config.storage.cache = 0;
     config.log.filter = "info,=".to_owned();
     assert_eq!(
@@ -63,6 +64,7 @@ fn all_problems_are_reported_together() {
             "limits.read_per_second",
             "mempool.batch_gap_min",
             "consensus.view_timeout_max",
+            "mach.per_second_max",
             "storage.cache",
             "log.filter",
         ]
@@ -95,4 +97,13 @@ fn settings_must_fit_the_genesis() {
             "grpc.listen",
         ]
     );
+}
+
+#[test]
+fn wrong_results_on_purpose_are_for_development_networks() {
+    let mut config = Config::default();
+    config.mach.test_corrupt_results = true;
+    let refused = ["mach.test_corrupt_results"];
+    assert_eq!(fields(&config, Some(&genesis(false))), refused);
+    assert!(fields(&config, Some(&genesis(true))).is_empty());
 }

@@ -68,6 +68,7 @@ pub(crate) async fn run(
         hub: hub.clone(),
         reader: opened.reader.clone(),
         ingress: None,
+        finality: None,
         status: status_reader,
     };
     let rules = recover::order_rules(&handle.genesis);
@@ -237,10 +238,12 @@ impl Follower {
             (orderer, ordered)
         })
         .await;
-        let Ok((orderer, ordered)) = ordered else {
+        let Ok((orderer, executed)) = ordered else {
             return;
         };
         self.orderer = Some(orderer);
+        let changes = record_changes(&executed);
+        let ordered = executed.block;
         if followed
             .result
             .is_some_and(|result| result != ordered.result)
@@ -251,7 +254,7 @@ impl Follower {
         self.metrics.ordered(&ordered, start.elapsed());
         let (done, durable) = oneshot::channel();
         self.opened.store.commit(
-            record_changes(&ordered),
+            changes,
             Box::new(move || {
                 let _ = done.send(());
             }),

@@ -1,5 +1,6 @@
 //! Starting and stopping an operator.
 
+mod certify;
 mod parts;
 
 use super::clock::Clock;
@@ -9,11 +10,14 @@ use super::handle::{NodeHandle, NodeStatus, PeerStatus};
 use super::hub::Hub;
 use super::inbound::{Gate, check_batches};
 use super::ingress::Ingress;
+use super::mach::{self, MachInput, MachSender};
 use super::maker::{LaneProgress, Wake};
 use super::metrics::{CoreMetrics, PipelineMetrics, StoreMetrics};
+use super::pipeline::Attesting;
 use super::recover::{self, Opened};
-use super::{NodeError, SharedRegistry, Until, clock, prune, serve, spawn};
+use super::{NodeError, OperatorKeys, SharedRegistry, Until, clock, prune, serve, spawn};
 use crate::config::Config;
+use certify::Certifying;
 use squad_consensus::Replica;
 use squad_mempool::{IdHashKey, Lanes};
 use squad_network::control::Role;
@@ -58,33 +62,36 @@ struct Threads {
     core: JoinHandle<()>,
     checker: JoinHandle<()>,
     pipeline: JoinHandle<()>,
+    mach: Option<(MachSender, JoinHandle<()>)>,
 }
 
 /// Runs an operator until it is to stop.
 pub(crate) async fn run(
     config: Config,
     genesis: Genesis,
-    identity: IdentityKey,
+    keys: OperatorKeys,
     home: &Path,
     registry: SharedRegistry,
     until: Until,
 ) -> Result<(), NodeError> {
     let (me, _) = genesis
-        .operator_by_key(&identity.public_key())
+        .operator_by_key(&keys.identity.public_key())
         .ok_or(NodeError::UnknownOperator)?;
     let metrics = Figures::register(&registry);
     let opened = recover::open(&config, &genesis, home, metrics.store.clone())?;
+    let certifying = Certifying::recover(&config, &genesis, me, keys.finality, &opened, &registry)?;
     tracing::info!(operator = %me, network = %opened.network, height = %opened.head(), "store opened");
     let node = Starting {
         config,
         genesis: Arc::new(genesis),
-        identity,
+        identity: keys.identity,
+        certifying,
         me,
         opened,
         clock: Clock::start(),
         metrics,
     };
-    node.start(registry, until).await
+    Box::pin(node.start(registry, until)).await
 }
 
 /// Figures of all parts.
@@ -114,6 +121,7 @@ struct Starting {
     config: Config,
     genesis: Arc<Genesis>,
     identity: IdentityKey,
+    certifying: Option<Certifying>,
     me: OperatorId,
     opened: Opened,
     clock: Clock,
@@ -157,7 +165,7 @@ impl Starting {
         }
     }
 
-    async fn start(self, registry: SharedRegistry, until: Until) -> Result<(), NodeError> {
+    async fn start(mut self, registry: SharedRegistry, until: Until) -> Result<(), NodeError> {
         let key = hash_key()?;
         let recovered = recover::lanes(&self.opened)?;
         let own = recover::own_batches(&self.opened, &recovered.headers, self.me)?;
@@ -180,7 +188,14 @@ impl Starting {
 
         let (core, core_inputs) = mpsc::channel();
         let (checker, unchecked) = mpsc::channel();
-        let gate = Arc::new(Gate::new(core.clone(), checker, self.opened.reader.clone()));
+        let (attest, attest_inputs) = mach::channel();
+        let certifying = self.certifying.take();
+        let gate = Arc::new(Gate::new(
+            core.clone(),
+            checker,
+            self.opened.reader.clone(),
+            certifying.as_ref().map(|_| attest.clone()),
+        ));
         let links = self.links(gate.clone())?;
         gate.attach(links.clone());
 
@@ -215,7 +230,17 @@ impl Starting {
         let replica = Replica::new(consensus, lanes, self.committee());
         let core_loop = CoreLoop::new(replica, effects, self.clock, core_inputs);
         let maker = self.maker(&ingress, &wake, &progress, &core, epoch, tip);
-        let order = self.pipeline(&hub, &ingress, &core, dedup)?;
+        let attesting = certifying.as_ref().map(|certifying| Attesting {
+            sender: attest.clone(),
+            committee: certifying.committee.clone(),
+            metrics: certifying.metrics.clone(),
+        });
+        let finality = certifying.as_ref().map(|c| c.finality.clone());
+        let order = self.pipeline(&hub, &ingress, &core, dedup, attesting)?;
+        let certify = certifying
+            .map(|certifying| self.mach(certifying, &links, &attest, attest_inputs))
+            .map(|mach| spawn("mach", move || mach.run()))
+            .transpose()?;
         let head = self.opened.head();
         let (network, limits) = (self.opened.network, self.genesis.batch_limits());
         let (to_core, to_links) = (core.clone(), links.clone());
@@ -226,6 +251,7 @@ impl Starting {
                 check_batches(network, limits, &unchecked, &to_core, &to_links);
             })?,
             pipeline: spawn("pipeline", move || order.run(&blocks, head))?,
+            mach: certify.map(|thread| (attest, thread)),
         };
         let handle = NodeHandle {
             network,
@@ -234,6 +260,7 @@ impl Starting {
             hub: hub.clone(),
             reader: self.opened.reader.clone(),
             ingress: Some(ingress.clone()),
+            finality,
             status: status_reader,
         };
         let pruner = prune::start(&self.config, &self.genesis, &self.opened, hub.clone());
@@ -288,6 +315,10 @@ impl Starting {
         let _ = core.send(CoreInput::Shutdown);
         join(threads.core).await;
         join(threads.pipeline).await;
+        if let Some((inputs, thread)) = threads.mach {
+            inputs.tell(MachInput::Shutdown);
+            join(thread).await;
+        }
         drop(threads.checker);
         result
     }

@@ -8,7 +8,7 @@ use crate::node::inbound::Gate;
 use crate::node::ingress::{Ingress, Rules};
 use crate::node::intake::Doorkeeper;
 use crate::node::maker::{LaneProgress, Maker, Wake};
-use crate::node::pipeline::{Orderer, Pipeline, SharedDedup, recover_dedup};
+use crate::node::pipeline::{Attesting, Orderer, Pipeline, SharedDedup, recover_dedup};
 use crate::node::recover;
 use squad_consensus::Core;
 use squad_mempool::admission::AdmissionLimits;
@@ -171,6 +171,7 @@ impl Starting {
         ingress: &Arc<Ingress>,
         core: &CoreSender,
         dedup: SharedDedup,
+        attesting: Option<Attesting>,
     ) -> Result<Pipeline, NodeError> {
         let orderer = Orderer::recover(
             self.opened.network,
@@ -188,6 +189,7 @@ impl Starting {
             ingress: ingress.clone(),
             core: core.clone(),
             metrics: self.metrics.pipeline.clone(),
+            attesting,
             synced_at: std::time::Instant::now(),
         })
     }

@@ -4,6 +4,7 @@ mod batch;
 mod blocks;
 mod calls;
 mod expired;
+mod finality;
 mod known;
 mod proofs;
 mod receipts;
