@@ -47,6 +47,14 @@ pub(super) struct Ask {
     round_over: bool,
 }
 
+impl Ask {
+    /// Whether an empty answer of this peer ends the wait for it. When all have been asked, the pause
+    /// before the next round stands: without it the last peer would be asked as fast as it answers.
+    pub(super) fn waits_for(&self, peer: OperatorId) -> bool {
+        !self.round_over && self.asked.last() == Some(&peer)
+    }
+}
+
 /// A body that is asked for.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Fetch {
