@@ -320,7 +320,7 @@ impl Lanes {
             .filter_map(|(owner, lane)| {
                 let (_, fetch) = lane.fetches.iter_mut().find(|(key, _)| key.1 == digest)?;
                 // Only the failure of the latest attempt: earlier ones were hedged already.
-                (fetch.ask.asked.last() == Some(&from)).then(|| {
+                fetch.ask.waits_for(from).then(|| {
                     fetch.ask.next_at = now;
                     *owner
                 })
