@@ -16,7 +16,7 @@ fn number(name: &str, default: u64) -> u64 {
 
 #[test]
 fn no_seed_breaks_a_rule_and_every_fault_happens() {
-    let count = number("SIMULATOR_SEEDS", 100);
+    let count = number("SIMULATOR_SEEDS", 15);
     let from = number("SIMULATOR_FROM", 1_000_000);
     let seeds: Vec<u64> = (0..count).chain(from..from + count).collect();
     let options = Options::default();
