@@ -183,7 +183,7 @@ fn an_unknown_layout_is_refused_and_left_alone() {
     fs::write(home.path().join("FORMAT"), "3\n").expect("writable");
     let error = DiskStore::open(home.path(), &DiskConfig::default(), hooks()).expect_err("unknown");
     assert!(
-        matches!(&error, OpenError::Format { found, supported: 1, .. } if found == "2"),
+        matches!(&error, OpenError::Format { found, supported: 2, .. } if found == "3"),
         "{error}"
     );
     fs::remove_file(home.path().join("FORMAT")).expect("removed");
