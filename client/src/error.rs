@@ -90,15 +90,19 @@ impl From<tonic::Status> for Refusal {
         let delay = status
             .get_details_retry_info()
             .and_then(|info| info.retry_delay);
+        // Servers send a message; what has a source happened here, before any server spoke.
+        let here = status.source();
         Self {
-            code: status.code(),
+            // Bytes that are no HTTP/2 are `Internal` if they were read before the connection was seen
+            // to be closed, else `Unknown`: one server must not get several verdicts by chance.
+            code: match status.code() {
+                Code::Internal | Code::Unknown if here.is_some() => Code::Unavailable,
+                code => code,
+            },
             reason: status
                 .get_details_error_info()
                 .map_or_else(String::new, |info| info.reason),
-            // Servers send a message; what has a source happened here, before any server spoke.
-            message: status
-                .source()
-                .map_or_else(|| status.message().to_owned(), with_causes),
+            message: here.map_or_else(|| status.message().to_owned(), with_causes),
             retry_after: delay.map(|delay| delay.min(RETRY_AFTER_MAX)),
         }
     }
