@@ -78,3 +78,58 @@ fn batches_that_nobody_has_do_not_keep_a_committed_one_away() {
         alone.lanes.usage()
     );
 }
+
+/// Answers every request for headers with nothing, twice and in the same instant, for a second; returns
+/// how many there were. Gives up at `most`, which a loop without a pause reaches at once: the second
+/// answer of the last peer of a round must not begin the next one.
+fn requests_under_empty_answers(alone: &mut Alone, mut out: Vec<LaneOutput>, most: usize) -> usize {
+    let mut requests = 0;
+    for micros in (0..1_000_000).step_by(10_000) {
+        while !out.is_empty() {
+            let mut next = Vec::new();
+            for output in &out {
+                let LaneOutput::Send {
+                    to,
+                    message: LaneMessage::HeadersRequest { .. },
+                } = output
+                else {
+                    continue;
+                };
+                requests += 1;
+                if requests > most {
+                    return requests;
+                }
+                let answer = LaneMessage::Headers {
+                    lane: id(OWNER),
+                    headers: Vec::new(),
+                    poa: None,
+                };
+                for answer in [answer.clone(), answer] {
+                    next.extend(alone.message(micros, to.0, answer));
+                }
+            }
+            out = next;
+        }
+        let ticks = alone.run_to(micros + 10_000);
+        out = ticks.into_iter().map(|(_, output)| output).collect();
+    }
+    requests
+}
+
+#[test]
+fn empty_answers_do_not_cut_the_pause_between_rounds_short() {
+    let mut alone = Alone::new(0, &[1; 4]);
+    let nobodys = Tip {
+        lane: id(OWNER),
+        seq: BatchSeq(1),
+        digest: Digest([1; 32]),
+    };
+    let mut out = alone.offer(0, OWNER, batch(OWNER, Some(nobodys), 0, 20));
+    let cut = Cut::new(vec![nobodys]);
+    let height = Height(1);
+    out.extend(alone.step(0, LaneInput::Committed { height, cut }));
+    // Three others, and a round each `rebroadcast` of 100 ms.
+    let most = 3 * 11;
+    let requests = requests_under_empty_answers(&mut alone, out, most);
+    assert!((3..=most).contains(&requests), "{requests} requests");
+}
