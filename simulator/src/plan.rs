@@ -30,6 +30,9 @@ pub struct Options {
 pub struct Load {
     /// Mean time between two submissions in the whole network, in microseconds.
     pub interval_us: u64,
+    /// Submissions after which clients wait for the next block. Else a network that is slowed down takes
+    /// in so much that simulating it costs minutes, and all of it waits.
+    pub per_block_max: u64,
     /// Submissions at once when there is a burst.
     pub burst: u64,
     /// Percent of transactions that are submitted again elsewhere.
@@ -131,7 +134,7 @@ impl Plan {
             wiped,
             excess_twins: (members.saturating_sub(options.excess_twins)..members).collect(),
             views: options.views.unwrap_or(400),
-            safety_us_max: 90_000_000,
+            safety_us_max: 600_000_000,
             epoch_blocks: random.pick(&[5, 13, 50, 1_000, 1_000]),
             latency_us: (300, latency_max),
             jitter_percent: strong(on(Fault::Jitter), random.pick(&[10, 50, 100, 300])),
@@ -158,6 +161,7 @@ impl Plan {
             slow,
             load: Load {
                 interval_us: random.pick(&[4_000, 15_000, 60_000, 300_000]),
+                per_block_max: random.pick(&[20, 100, 100, 500]),
                 burst: strong(on(Fault::Burst), random.pick(&[20, 200])),
                 resubmit_percent: strong(on(Fault::Resubmit), random.pick(&[10, 50])),
                 expiring_percent: strong(on(Fault::Expiring), random.pick(&[10, 60])),

@@ -12,6 +12,7 @@ use super::lane::{Body, Broken, Key, Lane, key};
 use super::{LaneOutput, Lanes};
 use squad_primitives::message::LaneMessage;
 use squad_primitives::{BatchSeq, OperatorId, Time, Tip};
+use std::cmp::Reverse;
 
 /// Why a tip is wanted; a higher reason is never given up for a lower one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -171,29 +172,44 @@ impl Lanes {
         let mut targets = std::mem::take(&mut lane.targets);
         let mut bodies: Vec<(Tip, Option<OperatorId>)> = Vec::new();
         targets.retain_mut(|target| {
-            let Some(lane) = self.lanes.get_mut(&owner) else {
-                return false;
-            };
             let need = lane.need(&target.tip, target.missing.as_ref());
             target.missing = None;
             match need {
                 Need::Nothing | Need::Void => return false,
-                Need::Header(missing) => {
-                    target.missing = Some(missing);
-                    self.ask_headers(now, &missing, target, out);
-                }
+                Need::Header(missing) => target.missing = Some(missing),
                 Need::Bodies(missing) => {
                     bodies.extend(missing.into_iter().map(|tip| (tip, target.source)));
                 }
             }
             true
         });
+        self.ask_for_targets(now, &mut targets, out);
         if let Some(lane) = self.lanes.get_mut(&owner) {
             lane.targets = targets;
         }
         bodies.sort_by_key(|(tip, _)| tip.seq);
         bodies.dedup_by_key(|(tip, _)| *tip);
         self.ask_bodies(now, owner, &bodies, out);
+    }
+
+    /// Asks for headers: for what consensus needs, and for one gap, the highest. Lower gaps lie on the
+    /// way down from there, if the lane has not branched, and its answer ends them too; they have their
+    /// turns when nobody has the highest. Otherwise each answer would lead to a request for each of
+    /// them, and each of those be answered with the same headers.
+    fn ask_for_targets(&mut self, now: Time, targets: &mut [Target], out: &mut Vec<LaneOutput>) {
+        let mut waiting: Vec<_> = targets
+            .iter_mut()
+            .filter_map(|target| Some((target.missing?, target)))
+            .collect();
+        waiting.sort_by_key(|(_, target)| Reverse(target.tip.seq));
+        let mut gap = false;
+        for (missing, target) in waiting {
+            let is_gap = target.reason == Reason::Gap;
+            if !(is_gap && gap) {
+                self.ask_headers(now, &missing, target, out);
+                gap |= is_gap && !target.ask.round_over;
+            }
+        }
     }
 
     fn ask_headers(

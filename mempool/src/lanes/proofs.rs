@@ -75,10 +75,21 @@ impl Lanes {
         if verified && !slot.verified {
             (slot.poa, slot.verified) = (poa, true);
         }
-        if lane.proofs.len() > POAS_PER_LANE_MAX
-            && let Some(second) = lane.proofs.keys().rev().nth(1).copied()
-        {
-            lane.proofs.remove(&second);
+        if lane.proofs.len() > POAS_PER_LANE_MAX {
+            // The newest speaks for those below it, except in time: the coverage rule counts from a
+            // broadcast. Without the highest one that was broadcast, a lane that goes on could be left
+            // out for as long as so many of its proofs wait.
+            let broadcast = |(_, proof): &(&Key, &Proof)| proof.broadcast_at.is_some();
+            let owed = lane
+                .proofs
+                .iter()
+                .rev()
+                .find(broadcast)
+                .map(|(key, _)| *key);
+            let mut others = lane.proofs.keys().rev().skip(1);
+            if let Some(key) = others.find(|key| owed != Some(**key)).copied() {
+                lane.proofs.remove(&key);
+            }
         }
         self.wake(now.after(self.coverage_half()));
         self.wake(now.after(self.config.rebroadcast));

@@ -86,6 +86,33 @@ fn the_delay_counts_from_the_own_broadcast_not_from_the_owners_proof() {
 }
 
 #[test]
+fn a_lane_that_goes_on_is_owed_a_place_however_many_of_its_proofs_wait() {
+    let mut seven = Alone::with(config(), &[1; 7]);
+    let (mut parent, mut tips) = (None, Vec::new());
+    let mut certify = |seven: &mut Alone, micros: u64| {
+        let signed = batch(1, parent, 1, 20);
+        parent = Some(tip(&signed));
+        tips.push(tip(&signed));
+        seven.receive(micros, 1, signed);
+        let proof = poa(&committee(0, &[1; 7]), tip(&signed), &[1, 2, 3]);
+        seven.message(micros, 1, LaneMessage::Poa(Box::new(proof)));
+        tips.clone()
+    };
+    // More than are kept, and then more while the delay runs.
+    for _ in 0..80 {
+        certify(&mut seven, 0);
+    }
+    run_with_blocks(&mut seven, 0, 700);
+    let mut tips = certify(&mut seven, 700 * MS);
+    tips.extend(certify(&mut seven, 740 * MS));
+    let cut = Cut::new(vec![tips[78]]);
+    for (micros, expected) in [(750 * MS - 1, None), (750 * MS, Some(id(1)))] {
+        let left_out = seven.lanes.uncovered(at(micros), &cut, &cut);
+        assert_eq!(left_out, expected, "at {micros}");
+    }
+}
+
+#[test]
 fn a_full_block_may_leave_a_tip_out() {
     let small = LanesConfig {
         block_bytes_max: 1_500,

@@ -5,7 +5,33 @@ use super::event::Event;
 use crate::node::ROLLUPS;
 use squad_primitives::{Height, Transaction, TxKind};
 
+/// Longest that clients wait for a block: what they sent may be lost, and then no block comes.
+const PATIENCE_US: u64 = 500_000;
+
+/// What clients sent since they saw a block.
+#[derive(Debug, Default)]
+pub(super) struct Patience {
+    head: Height,
+    since_us: u64,
+    sent: u64,
+}
+
 impl World {
+    /// Whether clients go on, or wait for the next block.
+    fn goes_on(&mut self) -> bool {
+        let head = self.head();
+        let patience = &mut self.patience;
+        if head != patience.head || self.now >= patience.since_us + PATIENCE_US {
+            *patience = Patience {
+                head,
+                since_us: self.now,
+                sent: 0,
+            };
+        }
+        patience.sent += 1;
+        patience.sent <= self.plan.load.per_block_max
+    }
+
     /// New transactions, and when the next ones come.
     pub(super) fn submit(&mut self) {
         if !self.loaded {
@@ -20,6 +46,9 @@ impl World {
             1
         };
         self.events.at(self.now + next, Event::Submit);
+        if !self.goes_on() {
+            return;
+        }
         if count > 1 {
             self.coverage.count("burst");
         }

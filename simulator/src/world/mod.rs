@@ -21,6 +21,7 @@ use crate::net::Network;
 use crate::node::{Action, BootConfig, Identity, Node};
 use crate::plan::Plan;
 use crate::random::Random;
+use clients::Patience;
 use event::{Event, Events};
 use observer::Observer;
 use slot::SKEW_ZERO_MS;
@@ -72,6 +73,7 @@ pub struct World {
     /// Clients submit.
     loaded: bool,
     submitted: u64,
+    patience: Patience,
     views: u64,
     event_count: u64,
     sent: u64,
@@ -132,6 +134,7 @@ impl World {
             stormy: true,
             loaded: true,
             submitted: 0,
+            patience: Patience::default(),
             views: 0,
             event_count: 0,
             sent: 0,

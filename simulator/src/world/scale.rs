@@ -80,6 +80,7 @@ pub fn measure(members: usize, map: Map, seconds: u64) -> Measured {
     plan.epoch_blocks = 1_000_000;
     plan.sync_us = (100, 200);
     plan.load.interval_us = 20_000;
+    plan.load.per_block_max = u64::MAX;
     plan.coverage_ms = 500;
     plan.block_bytes_max = 16 << 20;
     plan.window_batches = 1_024;
