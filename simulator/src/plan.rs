@@ -25,6 +25,9 @@ pub struct Options {
     pub excess_twins: usize,
 }
 
+/// The nodes' default.
+const REBROADCAST_US: u64 = 100_000;
+
 /// How transactions come.
 #[derive(Clone, Debug)]
 pub struct Load {
@@ -64,6 +67,9 @@ pub struct Plan {
     pub safety_us_max: u64,
     /// Blocks per epoch.
     pub epoch_blocks: u64,
+    /// How often what is unanswered is repeated, in microseconds. Mostly set for the network's delays, as
+    /// operators do; sometimes far too short for them.
+    pub rebroadcast_us: u64,
     /// One-way delay of a link, in microseconds: the range from which each draws its own.
     pub latency_us: (u64, u64),
     /// Percent by which the delay of a message varies.
@@ -136,6 +142,11 @@ impl Plan {
             views: options.views.unwrap_or(400),
             safety_us_max: 600_000_000,
             epoch_blocks: random.pick(&[5, 13, 50, 1_000, 1_000]),
+            rebroadcast_us: if random.percent(80) {
+                (4 * latency_max).max(REBROADCAST_US)
+            } else {
+                REBROADCAST_US
+            },
             latency_us: (300, latency_max),
             jitter_percent: strong(on(Fault::Jitter), random.pick(&[10, 50, 100, 300])),
             loss_permille: strong(on(Fault::Loss), random.pick(&[2, 10, 50, 200])),

@@ -15,7 +15,7 @@ async fn refusal_of(answer: &'static [u8], close: bool) -> Refusal {
             let (mut socket, _) = listener.accept().await.unwrap();
             tokio::spawn(async move {
                 let mut bytes = [0; 1_024];
-                socket.read(&mut bytes).await?;
+                let _asked = socket.read(&mut bytes).await?;
                 socket.write_all(answer).await?;
                 while !close && socket.read(&mut bytes).await? > 0 {}
                 Ok::<_, std::io::Error>(())

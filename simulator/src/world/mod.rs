@@ -362,7 +362,10 @@ fn boot_config(plan: &Plan, network: NetworkId, committee: Committee) -> BootCon
     let mut consensus = squad_consensus::Config::new(network, plan.epoch_blocks);
     // The bound of the liveness phase is counted in base timeouts, whatever happened before.
     consensus.view_timeout_max = consensus.view_timeout * 4;
+    consensus.rebroadcast = Duration::from_micros(plan.rebroadcast_us);
     let mut lanes = LanesConfig::new(network, None);
+    lanes.rebroadcast = consensus.rebroadcast;
+    lanes.fetch_hedge = consensus.rebroadcast / 2;
     lanes.block_bytes_max = plan.block_bytes_max;
     lanes.coverage_delay = Duration::from_millis(plan.coverage_ms);
     lanes.window_batches = plan.window_batches;

@@ -125,6 +125,8 @@ impl Starting {
         config.block_bytes_max = rules.block_bytes_max;
         config.coverage_delay = Duration::from_millis(rules.coverage_delay_ms);
         config.rebroadcast = self.config.consensus.rebroadcast;
+        // Both follow the round trips between operators; one setting is enough for that.
+        config.fetch_hedge = config.rebroadcast / 2;
         config
     }
 
