@@ -143,7 +143,7 @@ impl Plan {
             safety_us_max: 600_000_000,
             epoch_blocks: random.pick(&[5, 13, 50, 1_000, 1_000]),
             rebroadcast_us: if random.percent(80) {
-                (4 * latency_max).max(REBROADCAST_US)
+                (2 * latency_max).max(REBROADCAST_US)
             } else {
                 REBROADCAST_US
             },
@@ -171,8 +171,8 @@ impl Plan {
             failed_permille: strong(on(Fault::FailedWrite), random.pick(&[1, 3])),
             slow,
             load: Load {
-                interval_us: random.pick(&[4_000, 15_000, 60_000, 300_000]),
-                per_block_max: random.pick(&[20, 100, 100, 500]),
+                interval_us: random.pick(&[4_000, 15_000, 60_000, 60_000, 300_000]),
+                per_block_max: random.pick(&[5, 20, 20, 100]),
                 burst: strong(on(Fault::Burst), random.pick(&[20, 200])),
                 resubmit_percent: strong(on(Fault::Resubmit), random.pick(&[10, 50])),
                 expiring_percent: strong(on(Fault::Expiring), random.pick(&[10, 60])),

@@ -4,7 +4,7 @@
 //! "Long enough" is two and a half times `coverage_delay` here: a proof may first be shown for another
 //! reason, is shown again for coverage after half of the delay, at most one per delay, and the delay counts
 //! from that. Exempt, as in the rule: a view after a TC, a block without room, a tip off the parent's
-//! branch, a proof of an older epoch.
+//! branch or whose branch this operator can't know for want of headers, a proof of an older epoch.
 
 use super::{Ground, Invariant};
 use crate::node::Packet;
@@ -92,7 +92,9 @@ impl Coverage {
                 continue;
             }
             let owed = proofs.iter().find(|(since, poa)| {
-                ground.now > since + limit && descends(ground, poa, parent) == Some(true)
+                ground.now > since + limit
+                    && descends(ground, poa, parent) == Some(true)
+                    && knows_chain(ground, slot, poa, parent)
             });
             if let Some((since, poa)) = owed {
                 return Err(format!(
@@ -104,6 +106,17 @@ impl Coverage {
         }
         Ok(())
     }
+}
+
+/// Whether a node itself has the headers from a block's cut to a proof's tip.
+fn knows_chain(ground: &Ground<'_>, slot: usize, poa: &Poa, parent: &Block) -> bool {
+    let mut cut = parent.cut.clone();
+    cut.set(poa.tip);
+    let node = ground.slots.get(slot).and_then(|slot| slot.node.as_ref());
+    node.is_some_and(|node| {
+        let lanes = node.replica().lanes();
+        lanes.batches_between(&parent.cut, &cut).is_some()
+    })
 }
 
 /// Whether a proof's tip descends from the tip of its lane in a block's cut, within few bytes.
