@@ -107,6 +107,9 @@ pub struct MeasureArgs {
     /// Facts for the report, as name=value; may be given several times.
     #[arg(long, value_parser = parse_note)]
     pub note: Vec<(String, String)>,
+    /// Measure also when transactions are final, by the certificates of one operator.
+    #[arg(long)]
+    pub finality: bool,
     /// Show no progress.
     #[arg(long)]
     pub quiet: bool,

@@ -81,6 +81,7 @@ async fn execute(
         expiry_blocks: load.expiry_blocks,
         drain: measure.drain,
         pids: pids(measure)?,
+        finality: measure.finality,
         progress: !measure.quiet,
     };
     let session = squad_loadtest::run::run(&plan).await?;

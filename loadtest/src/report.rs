@@ -41,6 +41,9 @@ pub struct Report {
     pub ordered: Summary,
     /// Actual sending to ordered.
     pub service: Summary,
+    /// Times until final, if they were measured.
+    #[serde(default)]
+    pub finality: Option<FinalityTimes>,
     /// Intended time to actual sending.
     pub send_lag: Summary,
     /// Distribution of `ordered`: percentile, microseconds.
@@ -51,6 +54,19 @@ pub struct Report {
     pub audit: Option<AuditReport>,
     /// One row per second.
     pub seconds: Vec<Row>,
+}
+
+/// Times until a certificate covered the transactions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FinalityTimes {
+    /// Certificates that arrived during the run.
+    pub certificates: u64,
+    /// Ordered transactions without one at the end.
+    pub not_final: u64,
+    /// Intended time to final.
+    pub total: Summary,
+    /// Ordered to final.
+    pub after_order: Summary,
 }
 
 /// What was asked for.
@@ -180,6 +196,12 @@ impl Report {
             accepted: tracker.accepted.summary(),
             ordered: tracker.ordered.summary(),
             service: tracker.service.summary(),
+            finality: tracker.finality.as_ref().map(|finality| FinalityTimes {
+                certificates: finality.certificates(),
+                not_final: finality.waiting() as u64,
+                total: finality.total.summary(),
+                after_order: finality.after_order.summary(),
+            }),
             send_lag: tracker.send_lag.summary(),
             curve: tracker.ordered.curve(),
             cost: cost(session, counts.ordered),
@@ -215,6 +237,12 @@ impl Report {
             problems.push(format!(
                 "{} accepted transactions were not seen in a block before the run ended",
                 self.counts.accepted - self.counts.ordered
+            ));
+        }
+        if let Some(times) = self.finality.filter(|times| times.not_final > 0) {
+            problems.push(format!(
+                "{} ordered transactions were not final before the run ended",
+                times.not_final
             ));
         }
         match &self.audit {
@@ -258,6 +286,11 @@ impl Report {
         text += &line("intended to accepted", &self.accepted);
         text += &line("intended to ordered", &self.ordered);
         text += &line("sent to ordered", &self.service);
+        if let Some(times) = &self.finality {
+            text += &line("ordered to final", &times.after_order);
+            text += &line("intended to final", &times.total);
+            text += &format!("  certificates: {}\n", times.certificates);
+        }
         text += &line("generator's own delay", &self.send_lag);
         for (reason, count) in &self.errors {
             text += &format!("  error {reason}: {count}\n");

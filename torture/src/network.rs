@@ -62,6 +62,7 @@ impl Network {
             fronts.push(Front::bind().await.context("relay")?);
         }
         let spec = Spec {
+            control_in_genesis: true,
             stakes: vec![Stake(STAKE); nodes],
             rollups: vec!["opaque:901".parse()?, "kv:7".parse()?],
             base_port: None,

@@ -33,7 +33,7 @@ pub(crate) async fn follow(
                 let now_us = clock.now_us();
                 let mut tracker = lock(&tracker);
                 for entries in &block.entries {
-                    tracker.on_ordered(&entries.tx_ids, now_us);
+                    tracker.on_ordered(block.height.0, &entries.tx_ids, now_us);
                 }
             }
             Err(error) => return error,

@@ -9,10 +9,13 @@
 //!      tracker ◀──────────────────────┴─────── ids of ordered blocks ◀── follower (one operator, fails over)
 //! ```
 //!
+//! If asked to, it also follows one operator's certificates ([`finality`]).
+//!
 //! Sockets live on one thread, the pacing thread is the second: the generator shares its machine with
 //! the operators under test and must stay cheap.
 
 pub mod connection;
+pub mod finality;
 mod follower;
 pub mod pacer;
 mod progress;

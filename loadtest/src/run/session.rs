@@ -1,6 +1,7 @@
 //! Everything that belongs to one run, from connecting to the last answer.
 
 use super::connection::Connection;
+use super::finality::{self, Finality};
 use super::pacer::Pacer;
 use super::progress::{Row, Rows, finish, show};
 use super::tracker::Tracker;
@@ -48,6 +49,8 @@ pub struct Plan {
     pub drain: Duration,
     /// Operator processes whose processor time and memory are measured.
     pub pids: Vec<u32>,
+    /// Whether to measure the time until transactions are final, too.
+    pub finality: bool,
     /// Whether to show progress.
     pub progress: bool,
 }
@@ -138,6 +141,7 @@ pub async fn run(plan: &Plan) -> Result<Session, RunError> {
         readers: JoinSet::new(),
     };
     live.connect(plan).await?;
+    lock(&live.tracker).finality = plan.finality.then(Finality::default);
 
     let meters = Meters {
         own: Meter::start(&[std::process::id()]),
@@ -145,6 +149,9 @@ pub async fn run(plan: &Plan) -> Result<Session, RunError> {
     };
     live.clock.start_in(START_DELAY);
     let follower = live.follow(endpoints.clone());
+    let _certificates = plan
+        .finality
+        .then(|| live.follow_certificates(endpoints.clone()));
     let sent = live.start_pacer(plan)?;
     let watched = live.watch(plan, &meters, sent, follower).await;
     let (rows, sending_us) = watched?;
@@ -252,6 +259,11 @@ impl Live {
         )))
     }
 
+    fn follow_certificates(&self, endpoints: Arc<[Endpoint]>) -> AbortOnDrop<()> {
+        let (tracker, clock) = (self.tracker.clone(), self.clock.clone());
+        AbortOnDrop(tokio::spawn(finality::follow(endpoints, tracker, clock)))
+    }
+
     /// Starts the pacing thread; the receiver is told when everything was sent.
     fn start_pacer(&self, plan: &Plan) -> Result<oneshot::Receiver<()>, RunError> {
         let pacer = Pacer {
@@ -302,7 +314,10 @@ impl Live {
             while self.readers.try_join_next().is_some() {}
             if let Some(end) = sending_us {
                 let waited = Duration::from_micros((self.clock.now_us() - end).into());
-                let settled = self.readers.is_empty() && lock(&self.tracker).waiting() == 0;
+                let tracker = lock(&self.tracker);
+                let settled =
+                    self.readers.is_empty() && tracker.waiting() + tracker.not_final() == 0;
+                drop(tracker);
                 if settled || waited > plan.drain {
                     self.close_second(plan, meters, &mut rows);
                     break;

@@ -4,6 +4,7 @@
 //! run has millions. Ids are kept as their first eight bytes: for n transactions the chance that two
 //! share them is about n^2 / 2^65, one in three million for a run of 3.6 million.
 
+use super::finality::Finality;
 use crate::measure::Latency;
 use crate::schedule::Schedule;
 use squad_client::{Refusal, v1};
@@ -105,7 +106,8 @@ pub struct Tracker {
     expiries: Vec<u32>,
     prefixes: Vec<Prefix>,
     waiting: PrefixMap<u32>,
-    early: PrefixMap<u32>,
+    /// Height and time of what was ordered before its answer came.
+    early: PrefixMap<(u64, u32)>,
     counts: Counts,
     /// Intended time to acceptance.
     pub accepted: Latency,
@@ -117,6 +119,8 @@ pub struct Tracker {
     pub send_lag: Latency,
     /// `ordered`, for the second under way.
     pub second: Latency,
+    /// Times until final, if they are measured.
+    pub finality: Option<Finality>,
 }
 
 impl Tracker {
@@ -138,6 +142,7 @@ impl Tracker {
             service: Latency::new(),
             send_lag: Latency::new(),
             second: Latency::new(),
+            finality: None,
         }
     }
 
@@ -219,7 +224,7 @@ impl Tracker {
         let intended = self.schedule.times_us()[at];
         self.accepted.record(now_us.saturating_sub(intended).into());
         match self.early.remove(&prefix) {
-            Some(ordered_us) => self.order(at, ordered_us),
+            Some((height, ordered_us)) => self.order(at, height, ordered_us),
             None => {
                 self.waiting.insert(prefix, at as u32);
             }
@@ -241,19 +246,32 @@ impl Tracker {
     }
 
     /// Packed ids of a block that arrived now.
-    pub fn on_ordered(&mut self, ids: &[u8], now_us: u32) {
+    pub fn on_ordered(&mut self, height: u64, ids: &[u8], now_us: u32) {
         for prefix in prefixes(ids) {
             match self.waiting.remove(&prefix) {
-                Some(seq) => self.order(seq as usize, now_us),
+                Some(seq) => self.order(seq as usize, height, now_us),
                 None if self.early.len() < EARLY_MAX => {
-                    self.early.insert(prefix, now_us);
+                    self.early.insert(prefix, (height, now_us));
                 }
                 None => {}
             }
         }
     }
 
-    fn order(&mut self, at: usize, now_us: u32) {
+    /// A certificate for a height arrived now.
+    pub fn on_certificate(&mut self, height: u64, now_us: u32) {
+        if let Some(finality) = &mut self.finality {
+            finality.on_certificate(height, now_us);
+        }
+    }
+
+    /// Ordered and not known to be final, if that is measured.
+    #[must_use]
+    pub fn not_final(&self) -> usize {
+        self.finality.as_ref().map_or(0, Finality::waiting)
+    }
+
+    fn order(&mut self, at: usize, height: u64, now_us: u32) {
         self.fates[at] |= fate::ORDERED;
         self.counts.ordered += 1;
         let intended = self.schedule.times_us()[at];
@@ -262,6 +280,9 @@ impl Tracker {
         self.second.record(latency);
         let service = now_us.saturating_sub(self.sent_us[at]);
         self.service.record(service.into());
+        if let Some(finality) = &mut self.finality {
+            finality.on_ordered(height, intended, now_us);
+        }
     }
 
     /// Sequence numbers and fates of all transactions that were sent, with expiry height and, if
@@ -348,8 +369,8 @@ mod tests {
     fn latency_counts_from_the_intended_time() {
         let mut tracker = tracker();
         tracker.on_answers(accept(&[0, 9]), 12_000);
-        tracker.on_ordered(&id(0), 20_000);
-        tracker.on_ordered(&id(9), 20_000);
+        tracker.on_ordered(1, &id(0), 20_000);
+        tracker.on_ordered(1, &id(9), 20_000);
         assert_eq!(tracker.ordered.quantile(0.0) / 10, 1_100); // intended at 9,000
         assert_eq!(tracker.ordered.quantile(1.0) / 100, 200); // intended at 0
         assert_eq!(tracker.service.quantile(1.0) / 100, 100); // both sent at 10,000
@@ -359,7 +380,7 @@ mod tests {
     #[test]
     fn a_block_may_be_faster_than_the_answer() {
         let mut tracker = tracker();
-        tracker.on_ordered(&[id(3), id(77)].concat(), 15_000);
+        tracker.on_ordered(1, &[id(3), id(77)].concat(), 15_000);
         tracker.on_answers(accept(&[3]), 40_000);
         assert_eq!(tracker.counts().ordered, 1);
         assert_eq!(tracker.ordered.quantile(1.0) / 10, 1_200);

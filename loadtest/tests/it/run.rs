@@ -33,6 +33,7 @@ fn plan(network: &Network, workload: Workload, copies: usize) -> Plan {
         expiry_blocks: 4_000,
         drain: Duration::from_secs(20),
         pids: vec![std::process::id()],
+        finality: false,
         progress: false,
     }
 }

@@ -87,7 +87,7 @@ struct Addresses {
 /// # Errors
 /// See [`PlanError`].
 pub fn create(exclusive: &Exclusive, spec: &Spec) -> Result<State, PlanError> {
-    let addresses = match spec.base_port {
+    let all = match spec.base_port {
         Some(base) => fixed_ports(base, spec.stakes.len())?,
         None => free_ports(spec.stakes.len())?,
     };
@@ -99,16 +99,22 @@ pub fn create(exclusive: &Exclusive, spec: &Spec) -> Result<State, PlanError> {
             })
         })
         .collect::<Result<Vec<_>, KeyError>>()?;
-    let genesis = genesis(spec, &keys, &addresses);
+    let genesis = genesis(spec, &keys, &all);
     genesis.validate().map_err(PlanError::Genesis)?;
 
     let mut nodes = Vec::with_capacity(keys.len());
-    for (index, (key, addresses)) in keys.iter().zip(&addresses).enumerate() {
+    for (index, (key, addresses)) in keys.iter().zip(&all).enumerate() {
         let home = Home::new(exclusive.directory().join(format!("node-{index}")));
-        make_home(&home, key, addresses, &genesis)?;
+        let bootnodes: Vec<_> = all
+            .iter()
+            .filter(|other| !spec.control_in_genesis && other.control != addresses.control)
+            .map(|other| multiaddr(other.control))
+            .collect();
+        make_home(&home, key, addresses, &bootnodes, &genesis)?;
         nodes.push(NodeState {
             home: home.root().to_owned(),
             data: addresses.data,
+            control: addresses.control,
             grpc: addresses.grpc,
             http: addresses.http,
             process: None,
@@ -143,7 +149,9 @@ fn genesis(spec: &Spec, keys: &[OperatorKeys], addresses: &[Addresses]) -> Genes
                 identity: key.identity.public_key(),
                 stake: *stake,
                 address: *spec.published.get(index).unwrap_or(&addresses.data),
-                control: Some(multiaddr(addresses.control)),
+                control: spec
+                    .control_in_genesis
+                    .then(|| multiaddr(addresses.control)),
                 finality: Some(keys::finality_entry(
                     &key.finality,
                     &key.identity.public_key(),
@@ -158,13 +166,14 @@ fn make_home(
     home: &Home,
     key: &OperatorKeys,
     addresses: &Addresses,
+    bootnodes: &[String],
     genesis: &Genesis,
 ) -> Result<(), PlanError> {
     let config = format!(
         "# Made by `squad localnet up`. The key's password is no secret.\n\
          [keys]\npassword_file = \"keys/password\"\n\n\
          [network]\ndata_listen = \"{}\"\ncontrol_listen = \"{}\"\nmtu_max = {MTU_MAX}\n\
-         handshakes_per_second = {}\n\n\
+         bootnodes = {bootnodes:?}\nhandshakes_per_second = {}\n\n\
          [grpc]\nlisten = \"{}\"\nreflection = true\n\n\
          [http]\nlisten = \"{}\"\n\n\
          [storage]\ncache = \"{CACHE}\"\n",

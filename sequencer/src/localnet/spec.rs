@@ -18,6 +18,9 @@ pub struct Spec {
     /// Data-plane addresses that the genesis names, one per operator, where peers reach the operators
     /// through something in between. Empty: their own.
     pub published: Vec<SocketAddr>,
+    /// The genesis names the control addresses. Otherwise the operators' settings name the others as
+    /// bootnodes, and an observer finds the network through one that it was told.
+    pub control_in_genesis: bool,
 }
 
 /// A rollup as written on the command line: `evm:901`.

@@ -30,6 +30,8 @@ pub struct NodeState {
     pub home: PathBuf,
     /// Data plane.
     pub data: SocketAddr,
+    /// Control plane.
+    pub control: SocketAddr,
     /// gRPC services.
     pub grpc: SocketAddr,
     /// Metrics and health.

@@ -109,6 +109,63 @@ fn transactions_become_final_and_files_alone_show_it() {
 }
 
 #[test]
+fn with_half_of_the_stake_stopped_nothing_is_final_until_it_is_back() {
+    let net = Localnet::up(&["--rollups=kv:7"]);
+    let heights = |node| {
+        let status = net
+            .home
+            .squad(&["status", &net.flag(node), "--format=json"])
+            .json();
+        ["ordered_height", "final_height"].map(|name| status[name].as_u64().unwrap())
+    };
+    submit_final(&net, 0, "01");
+    net.kill(&[2, 3]);
+    let endpoint = net.flag(0);
+    let mut attempts = 0_u32;
+    let mut refused = || {
+        attempts += 1;
+        let payload = format!("--payload={attempts:08x}");
+        let submit = [
+            "tx",
+            "submit",
+            &endpoint,
+            "--rollup=7",
+            &payload,
+            "--timeout=500ms",
+        ];
+        let ran = net.home.squad(&submit);
+        assert_ne!(
+            ran.code,
+            Some(0),
+            "ordered by half of the stake: {}",
+            ran.out
+        );
+        ran.err.contains("NO_QUORUM")
+    };
+    wait_for("submissions are refused", &mut refused);
+    let stopped = [heights(0), heights(1)];
+    for _ in 0..20 {
+        assert!(refused());
+    }
+    assert_eq!([heights(0), heights(1)], stopped);
+
+    net.restart(2);
+    net.restart(3);
+    let sent = submit_final(&net, 1, "02");
+    for node in 0..4 {
+        wait_for("all follow", || {
+            heights(node)[1] >= sent["height"].as_u64().unwrap()
+        });
+        let alerts = alerts(&net, node);
+        let others: Vec<_> = alerts
+            .iter()
+            .filter(|a| !matches!(a["kind"].as_str(), Some("quorum_lost" | "quorum_restored")))
+            .collect();
+        assert!(others.is_empty(), "{others:?}");
+    }
+}
+
+#[test]
 fn an_operator_with_wrong_results_is_outvoted_and_stops_signing() {
     let net = Localnet::up(&["--rollups=kv:7"]);
     let config = net.node(3).home.join("config/node.toml");

@@ -58,6 +58,7 @@ impl Load {
             expiry_blocks: 4_000,
             drain: Duration::from_secs(30),
             pids: Vec::new(),
+            finality: false,
             progress: false,
             tls_ca: None,
         };

@@ -40,6 +40,9 @@ pub(crate) struct UpArgs {
     /// First port; each operator takes four of ten [default: free ports]
     #[arg(long)]
     base_port: Option<u16>,
+    /// Leave the control addresses out of the genesis: observers then need a bootnode
+    #[arg(long)]
+    bootnodes_only: bool,
     /// Setting of every operator, may be repeated
     #[arg(long, value_name = "SECTION.KEY=VALUE")]
     set: Vec<String>,
@@ -254,6 +257,7 @@ fn prepare(args: &UpArgs, exclusive: &Exclusive) -> Outcome<usize> {
         stakes => stakes.iter().copied().map(Stake).collect(),
     };
     let spec = Spec {
+        control_in_genesis: !args.bootnodes_only,
         stakes,
         rollups: args.rollups.clone(),
         base_port: args.base_port,
