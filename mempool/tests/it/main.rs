@@ -7,6 +7,7 @@ mod dedup;
 mod fairness;
 mod forks;
 mod fuzz;
+mod gaps;
 mod garbage;
 mod keys;
 mod limits;

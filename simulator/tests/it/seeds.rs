@@ -19,7 +19,7 @@ const COVERING: u64 = 100;
 
 #[test]
 fn no_seed_breaks_a_rule_and_every_fault_happens() {
-    let count = number("SIMULATOR_SEEDS", 15);
+    let count = number("SIMULATOR_SEEDS", 250);
     let from = number("SIMULATOR_FROM", 1_000_000);
     let seeds: Vec<u64> = (0..count).chain(from..from + count).collect();
     let options = Options::default();
