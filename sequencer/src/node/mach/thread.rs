@@ -433,9 +433,20 @@ impl MachLoop {
             height,
             evidence,
         });
-        if first && kind != AlertKind::QuorumRestored {
-            let operator = operator.map(tracing::field::display);
-            tracing::error!(kind = kind.name(), operator, %height, "finality alert");
+        if !first {
+            return;
+        }
+        let operator = operator.map(tracing::field::display);
+        let kind_name = kind.name();
+        match kind {
+            AlertKind::QuorumRestored => {
+                tracing::info!(kind = kind_name, %height, "finality alert");
+            }
+            // Others are away, or this node is cut off: nothing is wrong with anybody's results.
+            AlertKind::QuorumLost => {
+                tracing::warn!(kind = kind_name, %height, "finality alert");
+            }
+            _ => tracing::error!(kind = kind_name, operator, %height, "finality alert"),
         }
     }
 
