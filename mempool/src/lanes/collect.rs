@@ -7,6 +7,7 @@
 //! proof, then everybody; the next one when the answer takes longer than
 //! [`fetch_hedge`](super::LanesConfig::fetch_hedge). Only connected operators are asked.
 
+use super::ask::Ask;
 use super::config::{FETCHES_PER_LANE_MAX, TARGETS_PER_LANE_MAX};
 use super::lane::{Body, Broken, Key, Lane, key};
 use super::{LaneOutput, Lanes};
@@ -35,25 +36,6 @@ pub(super) struct Target {
     /// Headers are asked for from the lowest one on: the peer's branch parts from the known one further
     /// down than expected.
     pub(super) from_base: bool,
-}
-
-/// Whom to ask next, and when.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Ask {
-    /// Who was asked in this round, the latest one last. Their answers are taken until the next round
-    /// begins, however many others were asked since.
-    pub(super) asked: Vec<OperatorId>,
-    pub(super) next_at: Time,
-    /// All have been asked.
-    round_over: bool,
-}
-
-impl Ask {
-    /// Whether an empty answer of this peer ends the wait for it. When all have been asked, the pause
-    /// before the next round stands: without it the last peer would be asked as fast as it answers.
-    pub(super) fn waits_for(&self, peer: OperatorId) -> bool {
-        !self.round_over && self.asked.last() == Some(&peer)
-    }
 }
 
 /// A body that is asked for.
@@ -264,62 +246,6 @@ impl Lanes {
         if let Some(lane) = self.lanes.get_mut(&owner) {
             lane.fetches = fetches;
         }
-    }
-
-    /// The next operator to ask, if it is time to ask one. When all have been asked, the round starts
-    /// again after a longer pause.
-    fn next_source(
-        &self,
-        now: Time,
-        tip: &Tip,
-        source: Option<OperatorId>,
-        ask: &mut Ask,
-    ) -> Option<OperatorId> {
-        if now < ask.next_at {
-            return None;
-        }
-        if std::mem::take(&mut ask.round_over) {
-            ask.asked.clear();
-        }
-        let next = self
-            .sources(tip, source)
-            .find(|peer| self.is_connected(*peer) && !ask.asked.contains(peer));
-        match next {
-            Some(peer) => {
-                ask.asked.push(peer);
-                ask.next_at = now.after(self.config.fetch_hedge);
-            }
-            None => {
-                ask.round_over = true;
-                ask.next_at = now.after(self.config.fetch_hedge.max(self.config.rebroadcast));
-            }
-        }
-        next
-    }
-
-    /// Operators that may have a batch, likeliest first; with repetitions.
-    fn sources(
-        &self,
-        tip: &Tip,
-        source: Option<OperatorId>,
-    ) -> impl Iterator<Item = OperatorId> + '_ {
-        let proof = self
-            .lanes
-            .get(&tip.lane)
-            .and_then(|lane| lane.proofs.get(&key(tip)));
-        let signers = proof.into_iter().flat_map(|proof| {
-            let committee = self.committees.of(proof.poa.epoch);
-            committee
-                .into_iter()
-                .flat_map(|committee| proof.poa.signers.operators(committee))
-        });
-        let members = self.committees.current().members();
-        source
-            .into_iter()
-            .chain([tip.lane])
-            .chain(signers)
-            .chain(members.iter().map(|member| member.operator))
-            .filter(|peer| self.config.me != Some(*peer))
     }
 
     /// An operator does not have a batch: the next one is asked at once.

@@ -45,6 +45,7 @@
 //!   without a header; 8 targets; 16 fetches.
 
 mod acks;
+mod ask;
 mod collect;
 mod commit;
 mod committees;

@@ -138,7 +138,7 @@ impl World {
         self.coverage.count("clock-jump");
         let slot = self.streams.fate.index(self.slots.len());
         let reach = self.plan.skew_ms;
-        let skew = super::SKEW_ZERO_MS + self.streams.fate.below(2 * reach + 1) - reach;
+        let skew = super::slot::SKEW_ZERO_MS + self.streams.fate.below(2 * reach + 1) - reach;
         self.slots[slot].clock.skew_ms = skew;
     }
 
@@ -167,10 +167,10 @@ impl World {
         self.mend_all();
         for slot in 0..self.slots.len() {
             let place = &mut self.slots[slot];
-            let ahead = place
-                .clock
-                .skew_ms
-                .clamp(super::SKEW_ZERO_MS - 100, super::SKEW_ZERO_MS + 100);
+            let ahead = place.clock.skew_ms.clamp(
+                super::slot::SKEW_ZERO_MS - 100,
+                super::slot::SKEW_ZERO_MS + 100,
+            );
             place.clock.skew_ms = ahead;
             place.slow_us = place.slow_us.min(5_000);
             place.sync_us.1 = place.sync_us.1.min(20_000);
