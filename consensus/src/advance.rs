@@ -51,6 +51,9 @@ impl Core {
         self.peers.see(from, at, now);
         self.peers.see_again(from, at, now, self.config.rebroadcast);
         self.pacemaker.prodded |= at < self.at;
+        if at.epoch < self.at.epoch {
+            self.peers.left_behind(from);
+        }
     }
 
     /// Adds a member's vote of this epoch, and certifies its statement if that is possible now.

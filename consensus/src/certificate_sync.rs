@@ -12,7 +12,7 @@ use squad_primitives::message::{CERTIFICATES_PER_PAGE, ConsensusMessage};
 use squad_primitives::{Certificate, Duration, OperatorId, StatementKind, Time, View, ViewId};
 
 /// The request for certificates that is open.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct CertificateChase {
     about: Option<View>,
     due: Time,

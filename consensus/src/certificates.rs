@@ -1,10 +1,10 @@
 //! Verified certificates of the current epoch, from the last committed view on. One per kind and view.
 
-use squad_primitives::{Certificate, StatementKind, View};
+use squad_primitives::{Certificate, Statement, StatementKind, View};
 use std::collections::BTreeMap;
 
 /// QCs, TCs and CCs by view.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Certificates {
     qcs: BTreeMap<View, Certificate>,
     tcs: BTreeMap<View, Certificate>,
@@ -61,6 +61,13 @@ impl Certificates {
             let next = if cc_first { ccs.next() } else { qcs.next() };
             next.map(|(_, certificate)| certificate)
         })
+    }
+
+    /// Everything certified: QCs, TCs, CCs.
+    pub(crate) fn statements(&self) -> impl Iterator<Item = Statement> {
+        let maps = [&self.qcs, &self.tcs, &self.ccs].into_iter();
+        maps.flat_map(BTreeMap::values)
+            .map(|certificate| certificate.statement)
     }
 
     /// Commit certificates, highest views first.

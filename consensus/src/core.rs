@@ -29,7 +29,7 @@ pub(crate) const VIEWS_AHEAD: u64 = 64;
 pub(crate) const VIEWS_BEHIND: u64 = 16;
 
 /// One replica of the ordering core. See the crate documentation for the protocol.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Core {
     pub(crate) config: Config,
     pub(crate) identity: Option<(OperatorId, Arc<dyn Signer>)>,

@@ -11,7 +11,7 @@ const MESSAGES_MAX: usize = 8;
 const PEERS_MAX: usize = 256;
 
 /// Bounded queues by sender.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Early {
     queues: BTreeMap<OperatorId, VecDeque<ConsensusMessage>>,
 }
@@ -27,6 +27,12 @@ impl Early {
             queue.pop_front();
         }
         queue.push_back(message);
+    }
+
+    /// All messages, in order of senders and arrival.
+    pub(crate) fn messages(&self) -> impl Iterator<Item = (OperatorId, &ConsensusMessage)> {
+        let queues = self.queues.iter();
+        queues.flat_map(|(from, queue)| queue.iter().map(move |message| (*from, message)))
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -11,7 +11,7 @@ use squad_primitives::{
 };
 
 /// Sync of committed blocks by height.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct HeightSync {
     sources: Vec<OperatorId>,
     turn: usize,
@@ -149,7 +149,7 @@ impl Core {
 }
 
 /// Stands in for the verifier where the same signatures were verified a moment ago.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct AcceptAll;
 
 impl Verifier for AcceptAll {

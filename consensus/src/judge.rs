@@ -8,7 +8,7 @@ use squad_primitives::{
 use std::sync::Arc;
 
 /// Checks signatures against the committee of the current epoch.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Judge {
     pub(crate) network: NetworkId,
     pub(crate) committee: Committee,

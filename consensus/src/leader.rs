@@ -14,7 +14,7 @@ use squad_primitives::{Committee, OperatorId, View};
 const RESOLUTION: u128 = 1_024;
 
 /// Leaders of one epoch.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Schedule {
     /// One period. With each leader, how many turns it had before in the period, and in a period.
     slots: Vec<Slot>,

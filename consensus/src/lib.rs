@@ -75,6 +75,7 @@ mod context;
 mod core;
 mod early;
 mod epoch;
+mod essence;
 mod fetch;
 mod height_sync;
 mod input;
@@ -100,6 +101,7 @@ mod votes;
 
 pub use crate::core::Core;
 pub use config::Config;
+pub use essence::Essence;
 pub use input::Input;
 pub use lane_view::{CutCheck, CutError, LaneView};
 pub use output::{KeyRange, Output, PeerFault, PersistId};

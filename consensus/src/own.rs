@@ -5,14 +5,14 @@ use crate::context::Context;
 use crate::core::Core;
 use crate::{Output, SafetyRecord};
 use squad_primitives::message::ConsensusMessage;
-use squad_primitives::{Statement, StatementKind, Time, View, ViewId, Vote};
+use squad_primitives::{NetworkId, Statement, StatementKind, Time, View, ViewId, Vote};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Own commit votes that are repeated. Where more blocks wait for their commit, the commit of a later
 /// one brings the earlier ones along.
 pub(crate) const COMMIT_VOTES_MAX: usize = 8;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct OwnCommitVote {
     pub(crate) id: PersistId,
     pub(crate) sent: Time,
@@ -20,7 +20,7 @@ pub(crate) struct OwnCommitVote {
 }
 
 /// Own signatures and the state of their records.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Own {
     last: PersistId,
     /// All records up to here are durable.
@@ -41,6 +41,22 @@ impl Own {
         if self.commit_votes.len() > COMMIT_VOTES_MAX {
             self.commit_votes.pop_first();
         }
+    }
+
+    /// What is repeated, and what doesn't count yet.
+    pub(crate) fn statements(&self, network: &NetworkId) -> [Vec<Statement>; 2] {
+        let current = self.current.iter().flat_map(|(_, message)| match message {
+            ConsensusMessage::Proposal(proposal) => {
+                let justify = proposal.justify.as_ref().map(|it| it.statement);
+                [Some(proposal.vote(network).statement), justify]
+            }
+            ConsensusMessage::Vote(vote) => [Some(vote.statement), None],
+            _ => [None, None],
+        });
+        let commit_votes = self.commit_votes.values();
+        let repeated = current.flatten().chain(commit_votes.map(|own| own.vote.statement));
+        let unsettled = self.unsettled.iter().map(|(_, vote)| vote.statement);
+        [repeated.collect(), unsettled.collect()]
     }
 }
 

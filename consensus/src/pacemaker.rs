@@ -22,7 +22,7 @@ pub(crate) enum Work {
 }
 
 /// Times of the current view.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Pacemaker {
     pub(crate) entered: Time,
     /// When the view timer began to run; `None` while there is no work.

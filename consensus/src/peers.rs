@@ -9,18 +9,20 @@ const PEERS_MAX: usize = 512;
 /// certificates of 100 operators is 100 kB, so a peer can draw at most 8 MB/s.
 const ANSWERS_MAX: u32 = 8;
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Peer {
     /// View in which it was seen, and when.
     seen: ViewId,
     seen_at: Time,
     /// It still sends commit votes for something that is committed here.
     lacks_commit: bool,
+    /// It spoke in an epoch that is over here, since the last retransmission.
+    left_behind: bool,
     answers: u32,
 }
 
 /// Peers by operator.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Peers {
     peers: BTreeMap<OperatorId, Peer>,
 }
@@ -75,6 +77,23 @@ impl Peers {
         if let Some(peer) = self.entry(operator) {
             peer.lacks_commit = true;
         }
+    }
+
+    /// The operator speaks in an epoch that is over here.
+    pub(crate) fn left_behind(&mut self, operator: OperatorId) {
+        if let Some(peer) = self.entry(operator) {
+            peer.left_behind = true;
+        }
+    }
+
+    /// Operators that spoke in an epoch that is over here, since this was last asked.
+    pub(crate) fn take_left_behind(&mut self) -> Vec<OperatorId> {
+        let peers = self.peers.iter_mut();
+        peers
+            .filter_map(|(operator, peer)| {
+                std::mem::take(&mut peer.left_behind).then_some(*operator)
+            })
+            .collect()
     }
 
     pub(crate) fn any_lacks_commit(&self) -> bool {

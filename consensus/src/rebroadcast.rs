@@ -2,7 +2,8 @@
 //!
 //! Every `rebroadcast` while there is reason: own messages of a view that lasts longer than that, own
 //! commit votes whose block isn't committed, and certificates for peers that have not been seen in the
-//! view that was current one interval earlier. An idle network has no reason.
+//! view that was current one interval earlier. A replica that left the committee still tells who asks
+//! how its last epoch ended. An idle network has no reason.
 
 use crate::Output;
 use crate::context::Context;
@@ -43,6 +44,7 @@ impl Core {
             self.share_tips(cx);
             self.help_laggards(cx);
         }
+        self.help_left_behind(cx);
         self.note_tick();
     }
 
@@ -90,6 +92,21 @@ impl Core {
         cx.out.push(Output::ShareTips {
             above: above.clone(),
         });
+    }
+
+    /// How the previous epoch ended, for those who still speak in it, unless both are members of this
+    /// one (`help_laggards`). The only one who knows may be one that has left.
+    fn help_left_behind(&mut self, cx: &mut Context<'_>) {
+        let left_behind = self.peers.take_left_behind();
+        let (Some(_), Some(proof)) = (&self.identity, &self.epoch_proof) else {
+            return;
+        };
+        for peer in left_behind {
+            if self.me.is_none() || self.judge.committee.index(peer).is_none() {
+                let message = ConsensusMessage::Certificate(Box::new(proof.clone()));
+                cx.send(peer, message);
+            }
+        }
     }
 
     /// Certificates for peers in older views, one answer per peer and interval.

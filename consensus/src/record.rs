@@ -24,7 +24,7 @@ use squad_primitives::codec::{self, Decode, DecodeError, Encode, Reader};
 use squad_primitives::{Block, Certificate, CommittedBlock, Digest, ViewId, canonical};
 
 /// A view, and the block that this replica voted for in it. View 0 means "never".
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Cast {
     /// View of the vote, which for a block proposed again is later than the block's own.
     pub at: ViewId,
@@ -35,7 +35,7 @@ pub struct Cast {
 canonical!(Cast { at, block });
 
 /// What this replica has bound itself to. Every field only ever moves forward.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SafetyState {
     /// Current view.
     pub at: ViewId,

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 const FULL_TIMER_TURN: u64 = 8;
 
 /// Views since each operator was heard.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Silence {
     views: BTreeMap<OperatorId, u64>,
 }

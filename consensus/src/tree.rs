@@ -25,7 +25,7 @@ pub(crate) enum Path {
 }
 
 /// Blocks by hash. Holds only blocks of views above the last committed one.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Tree {
     root: Root,
     blocks: BTreeMap<Digest, Block>,
@@ -58,6 +58,11 @@ impl Tree {
 
     pub(crate) fn get(&self, hash: &Digest) -> Option<&Block> {
         self.blocks.get(hash)
+    }
+
+    /// Hashes of the blocks here.
+    pub(crate) fn hashes(&self) -> impl Iterator<Item = Digest> {
+        self.blocks.keys().copied()
     }
 
     /// Adds a block; those that the last commit made moot are left out.

@@ -8,7 +8,7 @@ use squad_primitives::message::ConsensusMessage;
 use squad_primitives::{Digest, Duration, Proposal, Statement, Time, Tip, View};
 
 /// The first valid proposal of a view.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Candidate {
     pub(crate) proposal: Proposal,
     pub(crate) hash: Digest,

@@ -13,14 +13,14 @@ use squad_primitives::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Stored {
     vote: Vote,
     verified: bool,
 }
 
 /// What one operator said in one view.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Ballot {
     vote: Option<Stored>,
     timeout: Option<Stored>,
@@ -68,7 +68,7 @@ pub(crate) enum Added {
 }
 
 /// Votes of the views around the current one.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Collector {
     views: BTreeMap<View, BTreeMap<OperatorId, Ballot>>,
     /// Operators against whom evidence was given out, per view.
@@ -216,6 +216,17 @@ impl Collector {
         let ballots = self.views.values().flat_map(BTreeMap::values);
         let slots = ballots.flat_map(|ballot| [&ballot.vote, &ballot.timeout, &ballot.commit_vote]);
         slots.flatten().count()
+    }
+
+    /// Everything said, by view and operator.
+    pub(crate) fn statements(&self) -> impl Iterator<Item = (Statement, OperatorId)> {
+        let ballots = self.views.values().flatten();
+        ballots.flat_map(|(operator, ballot)| {
+            [&ballot.vote, &ballot.timeout, &ballot.commit_vote]
+                .into_iter()
+                .flatten()
+                .map(|stored| (stored.vote.statement, *operator))
+        })
     }
 
     /// Forgets views below `view`.

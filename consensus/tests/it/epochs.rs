@@ -66,3 +66,39 @@ fn who_missed_the_end_of_an_epoch_is_told() {
     let ahead = world.height_max();
     world.run_to_height(ahead, Duration::from_secs(2));
 }
+
+/// Operator 0 leaves, and only it sees the commit that ends its last epoch; then another one dies. Two of
+/// three that are left can't end the epoch again, so they depend on what the leaver knows.
+#[test]
+fn who_leaves_tells_the_others_how_its_last_epoch_ended() {
+    let mut setup = Setup::new(5, 5);
+    setup.config.epoch_blocks = 5;
+    setup.committees = vec![
+        vec![(0, 1), (1, 1), (2, 1), (3, 1)],
+        vec![(1, 1), (2, 1), (3, 1), (4, 1)],
+    ];
+    let mut world = World::start(setup);
+    let mut ends = std::collections::BTreeSet::new();
+    world.filter = Some(Box::new(move |_, to, message| match message {
+        ConsensusMessage::Proposal(proposal) => {
+            if proposal.block.height.0 == 5 {
+                ends.insert(proposal.at);
+            }
+            false
+        }
+        ConsensusMessage::Vote(vote) => {
+            let ends_epoch = ends.contains(&vote.statement.at);
+            to != 0 && ends_epoch && vote.statement.kind == StatementKind::CommitVote
+        }
+        _ => to != 0,
+    }));
+    world.run_until("operator 0 is through", Duration::from_secs(2), |world| {
+        world.height(0) == 5
+    });
+    assert!((1..5).all(|other| world.height(other) < 5));
+    world.crash(1);
+    world.filter = None;
+    world.run_until("the next epoch", Duration::from_secs(10), |world| {
+        (2..5).all(|member| world.height(member) > 5)
+    });
+}
