@@ -63,7 +63,13 @@ impl Core {
         };
         let candidates = self.candidates.iter().map(|(view, candidate)| {
             let (refused, recheck) = (candidate.refused, candidate.recheck);
-            (*view, candidate.hash, candidate.justified_at, refused, recheck)
+            (
+                *view,
+                candidate.hash,
+                candidate.justified_at,
+                refused,
+                recheck,
+            )
         });
         let early = self.early.messages().map(|(from, message)| {
             let said = match message {

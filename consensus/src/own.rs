@@ -54,7 +54,9 @@ impl Own {
             _ => [None, None],
         });
         let commit_votes = self.commit_votes.values();
-        let repeated = current.flatten().chain(commit_votes.map(|own| own.vote.statement));
+        let repeated = current
+            .flatten()
+            .chain(commit_votes.map(|own| own.vote.statement));
         let unsettled = self.unsettled.iter().map(|(_, vote)| vote.statement);
         [repeated.collect(), unsettled.collect()]
     }

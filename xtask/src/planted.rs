@@ -54,6 +54,7 @@ pub(crate) fn run(only: Option<&str>) -> Result<()> {
         .map(|entry| Ok(std::path::absolute(entry?.path())?))
         .collect::<Result<_>>()?;
     patches.sort();
+    let tree = copy_of_head()?;
     let mut missed = Vec::new();
     println!("| planted bug | found by | seeds needed |\n|---|---|---|");
     for patch in patches {
@@ -66,7 +67,7 @@ pub(crate) fn run(only: Option<&str>) -> Result<()> {
             continue;
         }
         let planted = parse(&name, &std::fs::read_to_string(&patch)?)?;
-        match find(&planted, &patch) {
+        match find(&planted, &patch, &tree) {
             Ok(Some((rule, seeds))) => println!("| {name}: {} | {rule} | {seeds} |", planted.bug),
             Ok(None) => {
                 println!("| {name}: {} | not found | {SEEDS} |", planted.bug);
@@ -82,8 +83,9 @@ pub(crate) fn run(only: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-/// Rule that was broken first, and how many seeds that took.
-fn find(planted: &Planted, patch: &Path) -> Result<Option<(String, u64)>> {
+/// A copy of the committed tree. Extracted with the time of now: cargo goes by times, and what a patch had
+/// changed must not look older than what was built of it.
+fn copy_of_head() -> Result<PathBuf> {
     let tree = std::path::absolute("target/planted/tree")?;
     if tree.exists() {
         std::fs::remove_dir_all(&tree)?;
@@ -98,18 +100,35 @@ fn find(planted: &Planted, patch: &Path) -> Result<Option<(String, u64)>> {
     )?;
     call(
         Command::new("tar")
-            .arg("-xf")
+            .arg("-xmf")
             .arg(&archive)
             .arg("-C")
             .arg(&tree),
     )?;
+    Ok(tree)
+}
+
+/// Applies a patch, or takes it back.
+fn apply(tree: &Path, patch: &Path, reverse: &[&str]) -> Result<()> {
     call(
         Command::new("patch")
-            .args(["-p1", "--quiet", "--input"])
+            .args(["-p1", "--quiet"])
+            .args(reverse)
+            .arg("--input")
             .arg(patch)
-            .current_dir(&tree),
+            .current_dir(tree),
     )
-    .with_context(|| format!("{} no longer applies", planted.name))?;
+}
+
+/// Rule that was broken first, and how many seeds that took.
+fn find(planted: &Planted, patch: &Path, tree: &Path) -> Result<Option<(String, u64)>> {
+    apply(tree, patch, &[]).with_context(|| format!("{} no longer applies", planted.name))?;
+    let found = run_planted(planted, tree);
+    apply(tree, patch, &["--reverse"])?;
+    found
+}
+
+fn run_planted(planted: &Planted, tree: &Path) -> Result<Option<(String, u64)>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     call(
         Command::new(&cargo)
@@ -121,7 +140,7 @@ fn find(planted: &Planted, patch: &Path) -> Result<Option<(String, u64)>> {
                 "squad-simulator",
             ])
             .env("CARGO_TARGET_DIR", "../target")
-            .current_dir(&tree),
+            .current_dir(tree),
     )?;
     let output = Command::new(tree.join("../target/release/squad-simulator"))
         .args(["many", "--first", "--jobs", "1", "--seeds"])

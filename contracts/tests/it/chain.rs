@@ -1,24 +1,39 @@
-//! An EVM with Prague's rules that holds one `MachVerifier`.
+//! A chain that holds one `MachVerifier`, and how its functions are called.
 
-use revm::context::{BlockEnv, CfgEnv, Context, Journal, TxEnv};
-use revm::context_interface::result::{ExecutionResult, Output};
-use revm::database::{EmptyDB, InMemoryDB};
-use revm::primitives::hardfork::SpecId;
-use revm::primitives::{Address, Bytes, TxKind};
-use revm::{ExecuteCommitEvm as _, MainBuilder as _, MainnetEvm};
+use crate::evm::Evm;
 use serde_json::Value;
 use sha3::{Digest as _, Keccak256};
 
 pub(crate) type Word = [u8; 32];
+pub(crate) type Address = [u8; 20];
 
-type Evm = MainnetEvm<Context<BlockEnv, TxEnv, CfgEnv, InMemoryDB, Journal<InMemoryDB>, ()>>;
+pub(crate) const OWNER: Address = [0xaa; 20];
+pub(crate) const STRANGER: Address = [0xbb; 20];
 
-const GAS_LIMIT: u64 = 30_000_000;
-pub(crate) const OWNER: Address = Address::repeat_byte(0xaa);
-pub(crate) const STRANGER: Address = Address::repeat_byte(0xbb);
+/// What became of a transaction.
+#[derive(Clone, Debug)]
+pub(crate) enum Sent {
+    /// Gas used, and what was returned.
+    Done { gas: u64, output: Vec<u8> },
+    /// What the contract reverted with.
+    Reverted(Vec<u8>),
+    /// The chain itself refused.
+    Failed(String),
+}
+
+/// Something that executes transactions.
+pub(crate) trait Engine {
+    /// Makes a contract from its creation code.
+    fn create(&mut self, from: Address, code: Vec<u8>) -> Result<Address, String>;
+    /// Sends call data to a contract, in a block of its own.
+    fn send(&mut self, from: Address, to: Address, data: Vec<u8>) -> Sent;
+}
+
+/// Deploys the contract for a network on a fresh chain, or at least on its own.
+pub(crate) type Deploy<'a> = &'a dyn Fn(&Word) -> Chain;
 
 pub(crate) struct Chain {
-    evm: Evm,
+    engine: Box<dyn Engine>,
     contract: Address,
     abi: Value,
     pub(crate) caller: Address,
@@ -29,64 +44,44 @@ pub(crate) fn artifact() -> Value {
 }
 
 impl Chain {
-    /// Deploys the contract.
+    /// Deploys the contract in an EVM inside this process.
     pub(crate) fn new(network: &Word) -> Self {
+        Self::on(Box::new(Evm::new()), network)
+    }
+
+    /// Deploys the contract.
+    pub(crate) fn on(mut engine: Box<dyn Engine>, network: &Word) -> Self {
         let artifact = artifact();
-        let db = InMemoryDB::new(EmptyDB::new());
-        let mut context: Context<BlockEnv, TxEnv, CfgEnv, InMemoryDB, Journal<InMemoryDB>, ()> =
-            Context::new(db, SpecId::PRAGUE);
-        context.cfg.disable_nonce_check = true;
-        let mut chain = Self {
-            evm: context.build_mainnet(),
-            contract: Address::ZERO,
-            abi: artifact["abi"].clone(),
-            caller: OWNER,
-        };
         let code = artifact["bytecode"].as_str().expect("creation code");
         let mut code = hex::decode(code).expect("hexadecimal");
         code.extend_from_slice(network);
-        match chain.transact(TxKind::Create, code) {
-            ExecutionResult::Success {
-                output: Output::Create(_, Some(address)),
-                ..
-            } => chain.contract = address,
-            other => panic!("not deployed: {other:?}"),
+        Self {
+            contract: engine.create(OWNER, code).expect("deployed"),
+            engine,
+            abi: artifact["abi"].clone(),
+            caller: OWNER,
         }
-        chain
     }
 
-    fn transact(&mut self, kind: TxKind, data: Vec<u8>) -> ExecutionResult {
-        let tx = TxEnv::builder()
-            .caller(self.caller)
-            .kind(kind)
-            .data(Bytes::from(data))
-            .gas_limit(GAS_LIMIT)
-            .gas_price(0)
-            .build()
-            .expect("a legal transaction");
-        self.evm.transact_commit(tx).expect("a valid transaction")
+    fn send(&mut self, function: &str, arguments: &[Word]) -> Sent {
+        let mut data = self.selector("function", function).to_vec();
+        data.extend(arguments.iter().flatten());
+        self.engine.send(self.caller, self.contract, data)
     }
 
     /// Calls a function of the contract in a transaction. The gas used, or the error with its arguments.
     pub(crate) fn call(&mut self, function: &str, arguments: &[Word]) -> Result<u64, String> {
-        let mut data = self.selector("function", function).to_vec();
-        data.extend(arguments.iter().flatten());
-        match self.transact(TxKind::Call(self.contract), data) {
-            ExecutionResult::Success { gas, .. } => Ok(gas.tx_gas_used()),
-            ExecutionResult::Revert { output, .. } => Err(self.error(&output)),
-            ExecutionResult::Halt { reason, .. } => Err(format!("{reason:?}")),
+        match self.send(function, arguments) {
+            Sent::Done { gas, .. } => Ok(gas),
+            Sent::Reverted(output) => Err(self.error(&output)),
+            Sent::Failed(reason) => Err(reason),
         }
     }
 
     /// Calls a function that returns one word.
     pub(crate) fn read(&mut self, function: &str, arguments: &[Word]) -> Word {
-        let mut data = self.selector("function", function).to_vec();
-        data.extend(arguments.iter().flatten());
-        match self.transact(TxKind::Call(self.contract), data) {
-            ExecutionResult::Success {
-                output: Output::Call(bytes),
-                ..
-            } => bytes.as_ref().try_into().expect("one word"),
+        match self.send(function, arguments) {
+            Sent::Done { output, .. } => output.try_into().expect("one word"),
             other => panic!("{function}: {other:?}"),
         }
     }

@@ -1,6 +1,6 @@
 //! Committees that follow each other by certificate.
 
-use crate::chain::{Chain, Word};
+use crate::chain::{Chain, Deploy, Word};
 use crate::network::{
     CERTIFICATE_WORDS, NETWORK, Network, certificate, members, number, statement,
 };
@@ -67,10 +67,10 @@ impl Handover {
     }
 }
 
-fn start() -> (Network, Network, Chain) {
+fn start(deploy: Deploy<'_>) -> (Network, Network, Chain) {
     let now = Network::new(0, 0, &STAKES);
     let next = Network::new(1, 2, &[1, 1, 1, 1, 5]);
-    let mut chain = Chain::new(&NETWORK.0);
+    let mut chain = deploy(&NETWORK.0);
     now.install(&mut chain);
     next.register(&mut chain);
     (now, next, chain)
@@ -78,7 +78,11 @@ fn start() -> (Network, Network, Chain) {
 
 #[test]
 fn a_certified_committee_takes_over_and_the_last_one_stays_valid_for_an_epoch() {
-    let (now, next, mut chain) = start();
+    takeover(&Chain::new);
+}
+
+pub(crate) fn takeover(deploy: Deploy<'_>) {
+    let (now, next, mut chain) = start(deploy);
     let old = certificate(&now.certify(statement(0, 60), &[0, 1, 2]));
     let new = certificate(&next.certify(statement(1, 61), &[0, 1, 4]));
     assert_eq!(chain.call("verify", &new), Err("UnknownEpoch(1)".into()));
@@ -105,7 +109,11 @@ fn a_certified_committee_takes_over_and_the_last_one_stays_valid_for_an_epoch() 
 
 #[test]
 fn forged_handovers_are_refused() {
-    let (now, next, mut chain) = start();
+    forged_handovers(&Chain::new);
+}
+
+pub(crate) fn forged_handovers(deploy: Deploy<'_>) {
+    let (now, next, mut chain) = start(deploy);
     let genuine = || Handover::new(&now, &next, &[0, 1, 2]);
     let mut richer = genuine();
     richer.members[0].stake.0 = 100;

@@ -1,7 +1,7 @@
 //! What a certificate costs on L1. Changes of more than two percent must be meant: the table also
 //! stands in `docs/l1-verifier.md`.
 
-use crate::chain::Chain;
+use crate::chain::{Chain, Deploy};
 use crate::network::{NETWORK, Network, certificate, statement};
 
 struct Case {
@@ -45,10 +45,14 @@ fn assert_near(name: &str, found: u64, expected: u64, wrong: &mut Vec<String>) {
 
 #[test]
 fn certificates_of_all_sizes_are_accepted_at_known_cost() {
+    known_cost(&Chain::new);
+}
+
+pub(crate) fn known_cost(deploy: Deploy<'_>) {
     let mut wrong = Vec::new();
     for (members, install) in INSTALL {
         let network = Network::new(0, 0, &vec![1; members.into()]);
-        let mut chain = Chain::new(&NETWORK.0);
+        let mut chain = deploy(&NETWORK.0);
         let (registered, installed) = network.install(&mut chain);
         assert_near("register", registered, REGISTER, &mut wrong);
         assert_near(

@@ -1,8 +1,10 @@
-//! The contract inside an EVM.
+//! The contract inside an EVM, and on a real node if there is one.
 
+mod anvil;
 mod artifact;
 mod chain;
 mod epochs;
+mod evm;
 mod gas;
 mod network;
 mod refusals;

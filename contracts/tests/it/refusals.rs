@@ -1,6 +1,6 @@
 //! The same forgeries that the Rust verifier refuses, and keys without possession.
 
-use crate::chain::{Chain, STRANGER, Word};
+use crate::chain::{Chain, Deploy, STRANGER, Word};
 use crate::network::{
     NETWORK, Network, certificate, members, number, registration, statement, words,
 };
@@ -16,16 +16,20 @@ const SIGNATURE: usize = 7;
 type Forge = fn(&Network, Certificate) -> Certificate;
 type Spoil = fn(&mut Vec<Word>);
 
-fn installed() -> (Network, Chain) {
+fn installed(deploy: Deploy<'_>) -> (Network, Chain) {
     let network = Network::new(0, 0, &STAKES);
-    let mut chain = Chain::new(&NETWORK.0);
+    let mut chain = deploy(&NETWORK.0);
     network.install(&mut chain);
     (network, chain)
 }
 
 #[test]
 fn forged_certificates_are_refused_with_distinct_errors() {
-    let (network, mut chain) = installed();
+    forged_certificates(&Chain::new);
+}
+
+pub(crate) fn forged_certificates(deploy: Deploy<'_>) {
+    let (network, mut chain) = installed(deploy);
     let genuine = network.certify(statement(0, 100), &[0, 1, 3]);
     assert!(chain.call("verify", &certificate(&genuine)).is_ok());
     let table: [(&str, Forge, &str); 8] = [
@@ -97,7 +101,11 @@ fn forged_certificates_are_refused_with_distinct_errors() {
 
 #[test]
 fn spoilt_words_are_refused() {
-    let (network, mut chain) = installed();
+    spoilt_words(&Chain::new);
+}
+
+pub(crate) fn spoilt_words(deploy: Deploy<'_>) {
+    let (network, mut chain) = installed(deploy);
     let genuine = certificate(&network.certify(statement(0, 100), &[0, 1, 3]));
     let table: [(&str, Spoil, &str); 6] = [
         (
@@ -141,7 +149,11 @@ fn spoilt_words_are_refused() {
 
 #[test]
 fn a_height_is_recorded_once_and_heights_rise() {
-    let (network, mut chain) = installed();
+    heights(&Chain::new);
+}
+
+pub(crate) fn heights(deploy: Deploy<'_>) {
+    let (network, mut chain) = installed(deploy);
     let at = |height| certificate(&network.certify(statement(0, height), &[0, 1, 3]));
     assert!(chain.call("submit", &at(100)).is_ok());
     assert_eq!(chain.read("resultRoots", &[number(100)]), [0x33; 32]);
@@ -155,8 +167,12 @@ fn a_height_is_recorded_once_and_heights_rise() {
 
 #[test]
 fn keys_need_possession_for_their_identity() {
+    possession(&Chain::new);
+}
+
+pub(crate) fn possession(deploy: Deploy<'_>) {
     let network = Network::new(0, 0, &STAKES);
-    let mut chain = Chain::new(&NETWORK.0);
+    let mut chain = deploy(&NETWORK.0);
     let list = network.committee.members();
     let genuine = registration(&list[0], &network.possessions[0]);
     let mut other_identity = genuine.clone();
@@ -204,8 +220,12 @@ fn outside_the_subgroup() -> Vec<Word> {
 
 #[test]
 fn only_the_owner_names_the_first_committee_and_once() {
+    owner(&Chain::new);
+}
+
+pub(crate) fn owner(deploy: Deploy<'_>) {
     let network = Network::new(0, 0, &STAKES);
-    let mut chain = Chain::new(&NETWORK.0);
+    let mut chain = deploy(&NETWORK.0);
     let genuine = certificate(&network.certify(statement(0, 1), &[0, 1, 3]));
     assert_eq!(chain.call("verify", &genuine), Err("NotInstalled()".into()));
     let arguments = |list: &[_]| [vec![number(0), number(64)], members(list)].concat();
