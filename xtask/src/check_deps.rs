@@ -6,6 +6,7 @@
 //!                               ├──▶ storage   (RocksDB behind its feature)
 //!                               ├──▶ network
 //!                               ├──▶ simulator (never RocksDB)
+//!                               │    └──▶ model (the same, under a model checker)
 //!                               ├──▶ client ──▶ loadtest
 //!                               └──▶ sequencer (wires everything)
 //!                                    └──▶ torture (real processes under faults)
@@ -39,7 +40,7 @@ const PURE: &[&str] = &[
 const IMPURE: &[&str] = &["tokio", "tonic", "quinn", "libp2p", "librocksdb-sys"];
 
 /// Crates outside the pure ones that must build without C++.
-const WITHOUT_ROCKSDB: &[&str] = &["network", "simulator", "client", "loadtest"];
+const WITHOUT_ROCKSDB: &[&str] = &["network", "simulator", "model", "client", "loadtest"];
 
 /// Workspace crates that `user` may depend on, by folder name; `None` for a crate we do not know.
 fn allowed(user: &str) -> Option<Vec<&'static str>> {
@@ -54,6 +55,7 @@ fn allowed(user: &str) -> Option<Vec<&'static str>> {
         "contracts" => vec!["primitives", "mach"],
         "storage" | "network" | "client" => pure(&[]),
         "simulator" => pure(&["storage", "network"]),
+        "model" => pure(&["simulator"]),
         "loadtest" => vec!["primitives", "proto", "client"],
         "sequencer" => pure(&["storage", "network", "client"]),
         "torture" => pure(&["client", "sequencer"]),
