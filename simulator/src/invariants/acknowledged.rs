@@ -4,14 +4,16 @@
 use super::{Ground, Invariant};
 use crate::observe::Seen;
 use squad_primitives::{Height, TxId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug, Default)]
 pub(super) struct Acknowledged {
     /// Expiry of accepted transactions.
     accepted: BTreeMap<TxId, Height>,
     ordered: BTreeMap<TxId, Height>,
-    head: Height,
+    /// Blocks that somebody was seen to order. Not all nodes show all of them, and not in one order: after
+    /// a crash a node goes on above what it had written before.
+    seen: BTreeSet<Height>,
 }
 
 impl Invariant for Acknowledged {
@@ -28,17 +30,16 @@ impl Invariant for Acknowledged {
                 }
                 Ok(())
             }
-            Seen::Ordered(block) if block.height() > self.head => {
-                self.head = block.height();
+            Seen::Ordered(block) if self.seen.insert(block.height()) => {
+                let height = block.height();
                 for (_, id, expiry) in &block.ordered {
-                    if *expiry < self.head {
+                    if *expiry < height {
                         return Err(format!(
-                            "{id} ordered at {} after its expiry {expiry}",
-                            self.head
+                            "{id} ordered at {height} after its expiry {expiry}"
                         ));
                     }
-                    if let Some(first) = self.ordered.insert(*id, self.head) {
-                        return Err(format!("{id} ordered at {first} and at {}", self.head));
+                    if let Some(first) = self.ordered.insert(*id, height) {
+                        return Err(format!("{id} ordered at {first} and at {height}"));
                     }
                 }
                 Ok(())
@@ -48,14 +49,13 @@ impl Invariant for Acknowledged {
     }
 
     fn settled(&mut self, _: &Ground<'_>) -> Result<(), String> {
-        let open = |(id, expiry): &(&TxId, &Height)| {
-            **expiry > self.head && !self.ordered.contains_key(*id)
-        };
+        let head = self.seen.last().copied().unwrap_or_default();
+        let open =
+            |(id, expiry): &(&TxId, &Height)| **expiry > head && !self.ordered.contains_key(*id);
         match self.accepted.iter().find(open) {
             None => Ok(()),
             Some((id, expiry)) => Err(format!(
-                "{id} was accepted, expires at {expiry}, and is not ordered at {}",
-                self.head
+                "{id} was accepted, expires at {expiry}, and is not ordered at {head}"
             )),
         }
     }

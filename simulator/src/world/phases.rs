@@ -191,6 +191,14 @@ impl World {
         }
         for slot in self.slots.iter().filter(|slot| slot.honest) {
             let Some(node) = &slot.node else { continue };
+            let committed = node.replica().consensus().status().committed;
+            let written = node.shell().written();
+            if written < committed {
+                return Err(format!(
+                    "{}: {written} is ordered, {committed} committed",
+                    slot.operator
+                ));
+            }
             let queued = node.shell().pool_load().transactions;
             let open = node.replica().lanes().own_window().batches;
             if queued > 0 || open > 0 {
