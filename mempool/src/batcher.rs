@@ -1,7 +1,7 @@
 //! When to cut a batch: pure timing.
 //!
-//! 1. Nothing waits, or [`BatcherConfig::in_flight_max`] own batches wait for their proofs: nothing is
-//!    cut.
+//! 1. Nothing waits, or [`BatcherConfig::in_flight_max`] own batches wait for their proofs, or enough of
+//!    the own lane waits to be ordered ([`Ahead`]): nothing is cut.
 //! 2. Enough waits for a full batch: cut at once.
 //! 3. No own batch is in flight and the last one is at least the *gap* old: cut at once.
 //! 4. Something has waited for the *delay*: cut.
@@ -15,6 +15,10 @@
 //! [`BatcherConfig::stretch_full`] transactions per second, gap and delay both stretch linearly to
 //! [`BatcherConfig::delay_stretched`]. Far above that load rule 2 decides, and batches come faster
 //! again.
+//!
+//! Where the lane is what holds transactions back, the pool may hold a quarter as much again and no more
+//! ([`Batcher::pool_room`]): whoever comes then is refused at once instead of waiting in a long queue.
+//! Elsewhere the pool's own limits apply, so that a burst which the network can take is taken.
 
 use crate::pool::Load;
 use squad_primitives::{Duration, Time};
@@ -53,6 +57,23 @@ impl Default for BatcherConfig {
     }
 }
 
+/// How far the own lane is ahead.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ahead {
+    /// Own batches that were sealed and have no proof yet.
+    pub in_flight: usize,
+    /// Bytes of own batches that were sealed and are not committed yet.
+    pub bytes: u64,
+    /// As many keep the network busy.
+    pub enough: u64,
+}
+
+impl Ahead {
+    const fn is_enough(&self) -> bool {
+        self.bytes > 0 && self.bytes >= self.enough
+    }
+}
+
 /// What to do now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
@@ -71,7 +92,12 @@ pub struct Batcher {
     last: Option<Time>,
     /// Transactions per second, averaged over about [`RATE_SPAN_MICROS`].
     rate: u64,
+    /// When transactions last waited because enough of the lane did, and what was enough.
+    held: Option<(Time, u64)>,
 }
+
+/// How long after the lane held transactions back it counts as what holds them back.
+const HELD_SPAN: Duration = Duration::from_secs(1);
 
 /// Span over which the rate forgets.
 const RATE_SPAN_MICROS: u64 = 100_000;
@@ -84,16 +110,21 @@ impl Batcher {
             config,
             last: None,
             rate: 0,
+            held: None,
         }
     }
 
-    /// Whether to cut now, for what waits in the pool and the number of own batches that were sealed
-    /// and have no proof yet.
+    /// Whether to cut now, for what waits in the pool and how far the own lane is ahead.
     #[must_use]
-    pub fn decide(&self, now: Time, load: &Load, in_flight: usize) -> Decision {
+    pub fn decide(&mut self, now: Time, load: &Load, ahead: &Ahead) -> Decision {
         let Some(since) = load.since.filter(|_| load.transactions > 0) else {
             return Decision::Idle;
         };
+        if ahead.is_enough() {
+            self.held = Some((now, ahead.enough));
+            return Decision::Idle;
+        }
+        let in_flight = ahead.in_flight;
         if in_flight >= self.config.in_flight_max {
             return Decision::Idle;
         }
@@ -111,6 +142,13 @@ impl Batcher {
         } else {
             Decision::WaitUntil(due)
         }
+    }
+
+    /// Most bytes that the pool should hold now, if the lane holds transactions back.
+    #[must_use]
+    pub fn pool_room(&self, now: Time) -> Option<u64> {
+        let (at, enough) = self.held?;
+        (now.since(at) < HELD_SPAN).then_some(enough / 4)
     }
 
     /// A batch of so many transactions was cut.
@@ -155,15 +193,18 @@ mod tests {
     fn the_first_transaction_is_sent_at_once_and_the_gap_is_kept() {
         let mut batcher = Batcher::new(BatcherConfig::default());
         let now = Time(100 * MS);
-        assert_eq!(batcher.decide(now, &load(1, 500, now.0), 0), Decision::Cut);
+        assert_eq!(
+            batcher.decide(now, &load(1, 500, now.0), &ahead(0)),
+            Decision::Cut
+        );
         batcher.on_cut(now, 1);
         let due = Time(103 * MS);
         let waiting = load(1, 500, 101 * MS);
         assert_eq!(
-            batcher.decide(Time(101 * MS), &waiting, 0),
+            batcher.decide(Time(101 * MS), &waiting, &ahead(0)),
             Decision::WaitUntil(due)
         );
-        assert_eq!(batcher.decide(due, &waiting, 0), Decision::Cut);
+        assert_eq!(batcher.decide(due, &waiting, &ahead(0)), Decision::Cut);
     }
 
     #[test]
@@ -172,19 +213,57 @@ mod tests {
         batcher.on_cut(Time(0), 1);
         let waiting = load(9, 5_000, 20 * MS);
         assert_eq!(
-            batcher.decide(Time(21 * MS), &waiting, 1),
+            batcher.decide(Time(21 * MS), &waiting, &ahead(1)),
             Decision::WaitUntil(Time(25 * MS))
         );
-        assert_eq!(batcher.decide(Time(25 * MS), &waiting, 1), Decision::Cut);
+        assert_eq!(
+            batcher.decide(Time(25 * MS), &waiting, &ahead(1)),
+            Decision::Cut
+        );
         let full = load(1_000, 512 << 10, 20 * MS);
-        assert_eq!(batcher.decide(Time(20 * MS), &full, 7), Decision::Cut);
-        assert_eq!(batcher.decide(Time(90 * MS), &full, 8), Decision::Idle);
+        assert_eq!(
+            batcher.decide(Time(20 * MS), &full, &ahead(7)),
+            Decision::Cut
+        );
+        assert_eq!(
+            batcher.decide(Time(90 * MS), &full, &ahead(8)),
+            Decision::Idle
+        );
+    }
+
+    const fn ahead(in_flight: usize) -> Ahead {
+        Ahead {
+            in_flight,
+            bytes: 0,
+            enough: 0,
+        }
+    }
+
+    #[test]
+    fn while_enough_of_the_lane_waits_nothing_is_cut_and_the_pool_is_short() {
+        let mut batcher = Batcher::new(BatcherConfig::default());
+        let full = load(1_000, 512 << 10, 0);
+        let at = |bytes| Ahead {
+            in_flight: 0,
+            bytes,
+            enough: 1_000,
+        };
+        assert_eq!(batcher.decide(Time(0), &full, &at(999)), Decision::Cut);
+        assert_eq!(batcher.pool_room(Time(0)), None);
+        assert_eq!(batcher.decide(Time(0), &full, &at(1_000)), Decision::Idle);
+        assert_eq!(batcher.pool_room(Time(0)), Some(250));
+        assert_eq!(batcher.decide(Time(1), &full, &at(10)), Decision::Cut);
+        assert_eq!(batcher.pool_room(Time(999 * MS)), Some(250));
+        assert_eq!(batcher.pool_room(Time(1_000 * MS)), None);
     }
 
     #[test]
     fn nothing_waiting_is_idle() {
-        let batcher = Batcher::new(BatcherConfig::default());
-        assert_eq!(batcher.decide(Time(1), &Load::default(), 0), Decision::Idle);
+        let mut batcher = Batcher::new(BatcherConfig::default());
+        assert_eq!(
+            batcher.decide(Time(1), &Load::default(), &ahead(0)),
+            Decision::Idle
+        );
     }
 
     /// Runs one second of evenly spaced arrivals and returns the number of batches. No batch stays in
@@ -201,7 +280,7 @@ mod tests {
             }
             queued += new;
             let state = load(queued, queued * 550, since);
-            if batcher.decide(Time(now), &state, 0) == Decision::Cut {
+            if batcher.decide(Time(now), &state, &ahead(0)) == Decision::Cut {
                 batcher.on_cut(Time(now), queued as usize);
                 queued = 0;
                 batches += u64::from(tick >= 10_000);

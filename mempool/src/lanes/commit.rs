@@ -60,7 +60,12 @@ impl Lanes {
             if tip.seq <= lane.committed.seq {
                 continue;
             }
+            let before = lane.bytes;
             lane.commit(*tip);
+            if self.config.me == Some(tip.lane) {
+                let bytes = before.saturating_sub(lane.bytes);
+                self.own.pace.on_ordered(now, tip.seq, bytes);
+            }
             self.awaited
                 .retain(|_, wanted| wanted.lane != tip.lane || wanted.seq > tip.seq);
             self.adopt_own(*tip, out);

@@ -42,7 +42,7 @@
 //! - No two acknowledgements of this operator contradict each other, across any crash.
 //! - Nothing is signed before it is durable; see [`LaneOutput`].
 //! - Memory per lane: headers in twice the window, four branches deep; 64 proofs, one per operator
-//!   without a header; 8 targets; 16 fetches.
+//!   without a header; 8 targets; 16 fetches. For the own lane besides: one time per batch of the window.
 
 mod acks;
 mod ask;
@@ -57,6 +57,7 @@ mod input;
 mod lane;
 mod output;
 mod own;
+mod pace;
 mod proofs;
 mod receive;
 mod record;

@@ -2,6 +2,7 @@
 
 use super::config::RESENDS_PER_STATUS;
 use super::lane::{Body, Inserted};
+use super::pace::Pace;
 use super::{LaneOutput, Lanes};
 use squad_primitives::message::LaneMessage;
 use squad_primitives::{Ack, BatchSeq, OperatorId, Poa, SignedHeader, Time, Tip};
@@ -16,6 +17,9 @@ pub struct OwnWindow {
     pub batches: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// As many bytes keep the network busy: with more the batcher waits
+    /// ([`Ahead`](crate::batcher::Ahead)), so that what can't be ordered yet stays in the pool.
+    pub enough: u64,
     /// Whether a limit is reached: the shell then refuses transactions
     /// ([`Intake::LaneWindow`](crate::admission::Intake)) and cuts no batch.
     pub full: bool,
@@ -38,6 +42,8 @@ pub(super) struct Own {
     pub(super) repeat_at: Time,
     /// Last own batch when they were last looked after: later ones may still be on their way.
     pub(super) settled: Option<Tip>,
+    /// How fast the lane is ordered.
+    pub(super) pace: Pace,
 }
 
 impl Own {
@@ -68,6 +74,11 @@ impl Lanes {
             in_flight: usize::try_from(top.saturating_sub(proven)).unwrap_or(usize::MAX),
             batches,
             bytes: lane.bytes,
+            enough: self
+                .own
+                .pace
+                .window(self.config.block_bytes_max / 2)
+                .min(self.config.window_bytes),
             full: batches >= self.config.window_batches || lane.bytes >= self.config.window_bytes,
         }
     }
@@ -99,6 +110,9 @@ impl Lanes {
             entry.body = Body::Held;
         }
         self.own.tip = Some(tip);
+        self.own
+            .pace
+            .on_sent(now, tip.seq, self.config.window_batches);
         let poas = self.own.unsent.take().map(|(poa, _)| poa);
         out.push(LaneOutput::BroadcastBatch {
             tip,

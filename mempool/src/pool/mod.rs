@@ -12,6 +12,9 @@
 //!   thresholds, Choudhury and Hahne, 1998). Alone it may use four fifths of the pool. As others come
 //!   its share shrinks, and some room always stays for one who comes next. Below
 //!   [`PoolConfig::rollup_floor_bytes`] only the limits of the whole pool apply.
+//! - **Overload.** Where the network can't take more, what waits only gets older. The pool is then told
+//!   how much it may hold ([`Pool::set_room`]): far less than its limit. A rollup may then hold an equal
+//!   part of that, or its share of what is free, if that is more.
 //! - **Expiry.** Queued transactions that expired are dropped when their turn comes; they cost no byte
 //!   of a batch. Their entries in the index end with [`Pool::expire`].
 
@@ -77,6 +80,8 @@ pub struct Pool {
     index: Index,
     rate: DrainRate,
     since: Option<Time>,
+    /// Bytes to hold for now, if fewer than the limit.
+    room: Option<u64>,
 }
 
 impl Pool {
@@ -89,7 +94,26 @@ impl Pool {
             index: Index::new(key),
             rate: DrainRate::default(),
             since: None,
+            room: None,
         }
+    }
+
+    /// Bytes that should wait from now on, if fewer than [`PoolConfig::bytes_max`]. What waits already
+    /// stays, and a rollup that comes later gets its part on top.
+    pub fn set_room(&mut self, bytes: Option<u64>) {
+        self.room = bytes.filter(|bytes| *bytes < self.config.bytes_max);
+    }
+
+    fn bytes_max(&self) -> u64 {
+        self.room.unwrap_or(self.config.bytes_max)
+    }
+
+    /// What a rollup that holds so many bytes may hold, however much others do. In a short pool that is
+    /// an equal part.
+    fn floor_bytes(&self, held: u64) -> u64 {
+        let rollups = self.queues.rollups() as u64 + u64::from(held == 0);
+        self.room
+            .map_or(self.config.rollup_floor_bytes, |room| room / rollups.max(1))
     }
 
     /// Takes a transaction.
@@ -104,7 +128,10 @@ impl Pool {
             return Err(Refusal::Duplicate(id));
         }
         self.check_room(&id, bytes)?;
-        self.check_share(&id, rollup, bytes)?;
+        // An empty pool takes one transaction, however short it is.
+        if !self.queues.is_empty() {
+            self.check_share(&id, rollup, bytes)?;
+        }
         self.index.queued(id, rollup, admitted.transaction().expiry);
         self.queues.push(admitted);
         self.since.get_or_insert(now);
@@ -137,11 +164,11 @@ impl Pool {
     fn check_share(&self, id: &TxId, rollup: RollupId, bytes: u64) -> Result<(), Refusal> {
         use crate::admission::QueueLimit::{Bytes, Transactions};
         let (held_bytes, held) = self.queues.of(rollup);
-        if held_bytes + bytes <= self.config.rollup_floor_bytes {
+        if held_bytes + bytes <= self.floor_bytes(held_bytes) {
             return Ok(());
         }
         let share = |free: u64| free.saturating_mul(SHARE_FACTOR);
-        let limit = share(self.config.bytes_max.saturating_sub(self.queues.bytes()));
+        let limit = share(self.bytes_max().saturating_sub(self.queues.bytes()));
         let over = (held_bytes + bytes).saturating_sub(limit);
         if over > 0 {
             return Err(Refusal::RollupShare {

@@ -61,6 +61,11 @@ impl Queues {
         self.len == 0
     }
 
+    /// Rollups with transactions.
+    pub(super) fn rollups(&self) -> usize {
+        self.by_rollup.len()
+    }
+
     /// Bytes and transactions of one rollup.
     pub(super) fn of(&self, rollup: RollupId) -> (u64, u64) {
         self.by_rollup.get(&rollup).map_or((0, 0), |queue| {

@@ -210,3 +210,47 @@ fn a_transaction_above_the_quantum_gets_through_beside_small_ones() {
         Some(Place::Batched { .. })
     ));
 }
+
+#[test]
+fn a_short_pool_refuses_early_and_leaves_each_rollup_an_equal_part() {
+    let mut pool = pool(64 << 20, 100_000);
+    let mut numbers = 0..;
+    let mut fill = |pool: &mut Pool, rollup: u64| {
+        let mut one = |number| pool.push(Time(0), admitted(rollup, number, 500, 100));
+        let taken = numbers.by_ref().map(&mut one).take_while(Result::is_ok);
+        taken.count() as u64 * 517
+    };
+    pool.set_room(Some(100_000));
+    let alone = fill(&mut pool, 1);
+    assert!((99_000..=100_000).contains(&alone), "{alone}");
+    let second = fill(&mut pool, 2);
+    assert!((49_000..=50_000).contains(&second), "{second}");
+    let third = fill(&mut pool, 3);
+    assert!((32_000..=33_400).contains(&third), "{third}");
+    for _ in 0..20 {
+        drain(&mut pool, 1, 10_000);
+        for rollup in [1, 1, 1, 2, 3] {
+            fill(&mut pool, rollup);
+        }
+    }
+    let held = [1, 2, 3].map(|rollup| pool.queues.of(RollupId(rollup)).0);
+    assert!(
+        held.iter().all(|held| (25_000..=40_000).contains(held)),
+        "{held:?}"
+    );
+    let refusal = pool.push(Time(0), admitted(1, 1 << 20, 50_000, 100));
+    let refusal = refusal.unwrap_err();
+    assert_eq!(refusal.reason(), "ROLLUP_SHARE");
+    assert!(refusal.retry_after().unwrap() >= Pool::RETRY_MIN);
+    pool.set_room(None);
+    assert!(fill(&mut pool, 1) > 10 << 20, "and all of it afterwards");
+}
+
+#[test]
+fn an_empty_pool_takes_one_transaction_however_short_it_is() {
+    let mut pool = pool(64 << 20, 100_000);
+    pool.set_room(Some(1_000));
+    pool.push(Time(0), admitted(1, 1, 100_000, 100)).unwrap();
+    let refusal = pool.push(Time(0), admitted(1, 2, 8, 100)).unwrap_err();
+    assert_eq!(refusal.reason(), "ROLLUP_SHARE");
+}

@@ -10,10 +10,11 @@ use super::core::{CoreInput, CoreSender};
 use super::ingress::Ingress;
 use super::stored::new_body;
 use squad_mempool::Batcher;
-use squad_mempool::batcher::Decision;
+use squad_mempool::batcher::{Ahead, Decision};
 use squad_primitives::{BatchBuilder, BatchSeq, Epoch, NetworkId, OperatorId, Signer, Tip};
 use squad_storage::Store;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -73,13 +74,37 @@ impl Wake {
     }
 }
 
-/// How far the own lane is; written by the core thread, read by the maker.
-#[derive(Debug, Default)]
-pub(crate) struct LaneProgress {
+/// How far the own lane is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
     /// Highest own batch with a proof of availability.
-    pub(crate) certified: AtomicU64,
+    pub(crate) certified: BatchSeq,
+    /// Highest own batch that the lanes know: it is durable.
+    pub(crate) durable: BatchSeq,
+    /// Bytes of those that are not committed.
+    pub(crate) bytes: u64,
+    /// As many keep the network busy.
+    pub(crate) enough: u64,
     /// The lane is as far ahead of its last committed batch as it may be.
-    pub(crate) full: AtomicBool,
+    pub(crate) full: bool,
+}
+
+/// The same, written by the core thread and read by the maker.
+#[derive(Debug, Default)]
+pub(crate) struct LaneProgress(Mutex<Progress>);
+
+impl LaneProgress {
+    fn get(&self) -> Progress {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes how far the lane is now; returns how far it was.
+    pub(crate) fn replace(&self, now: Progress) -> Progress {
+        std::mem::replace(
+            &mut self.0.lock().unwrap_or_else(PoisonError::into_inner),
+            now,
+        )
+    }
 }
 
 /// Everything that the maker needs.
@@ -101,6 +126,8 @@ pub(crate) struct Maker {
     pub(crate) body_bytes: usize,
     /// Last own batch.
     pub(crate) tip: Option<Tip>,
+    /// Sealed batches that the lanes may not know yet, with the bytes of their bodies.
+    pub(crate) sealed: VecDeque<(BatchSeq, u64)>,
 }
 
 impl Maker {
@@ -125,18 +152,33 @@ impl Maker {
         self.tip.map_or(BatchSeq::ZERO, |tip| tip.seq)
     }
 
-    fn decide(&self) -> Decision {
-        if self.progress.full.load(Ordering::Acquire) {
+    fn decide(&mut self) -> Decision {
+        let progress = self.progress.get();
+        if progress.full {
             return Decision::Idle;
         }
-        let load = self.ingress.lock().pool.load();
-        let certified = self.progress.certified.load(Ordering::Acquire);
-        let in_flight = self.seq().0.saturating_sub(certified);
-        self.batcher.decide(
-            self.clock.now().time,
-            &load,
-            usize::try_from(in_flight).unwrap_or(usize::MAX),
-        )
+        let ahead = self.ahead(&progress);
+        let now = self.clock.now().time;
+        let mut queue = self.ingress.lock();
+        let decision = self.batcher.decide(now, &queue.pool.load(), &ahead);
+        queue.pool.set_room(self.batcher.pool_room(now));
+        decision
+    }
+
+    /// How far the lane is ahead, with what is still being written.
+    fn ahead(&mut self, progress: &Progress) -> Ahead {
+        while self
+            .sealed
+            .pop_front_if(|(seq, _)| *seq <= progress.durable)
+            .is_some()
+        {}
+        let writing: u64 = self.sealed.iter().map(|(_, bytes)| bytes).sum();
+        let in_flight = self.seq().0.saturating_sub(progress.certified.0);
+        Ahead {
+            in_flight: usize::try_from(in_flight).unwrap_or(usize::MAX),
+            bytes: progress.bytes.saturating_add(writing),
+            enough: progress.enough,
+        }
     }
 
     fn cut(&mut self) {
@@ -157,6 +199,8 @@ impl Maker {
         let epoch = Epoch(self.epoch.load(Ordering::Acquire));
         let batch = builder.seal(&self.network, epoch, self.me, self.tip, &*self.key);
         self.tip = Some(batch.tip());
+        let body_bytes = batch.signed().header.body_bytes;
+        self.sealed.push_back((self.seq(), body_bytes.into()));
         self.cache.insert(batch.clone(), head);
         let (ingress, core) = (self.ingress.clone(), self.core.clone());
         self.store.append_body(

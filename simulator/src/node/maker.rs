@@ -3,7 +3,7 @@
 use super::{Action, Done, Shell};
 use crate::disk::{Change, File, Write};
 use squad_mempool::admission::Intake;
-use squad_mempool::batcher::Decision;
+use squad_mempool::batcher::{Ahead, Decision};
 use squad_mempool::{Lanes, Refusal};
 use squad_primitives::{BatchBuilder, BatchSeq, Height, Now, Time, Transaction, TxId};
 
@@ -14,6 +14,8 @@ pub(super) const BODY_BYTES: usize = 8 << 10;
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Progress {
     certified: u64,
+    bytes: u64,
+    enough: u64,
     full: bool,
 }
 
@@ -31,6 +33,8 @@ impl Shell {
         let window = lanes.own_window();
         let tip = lanes.own_tip().map_or(0, |tip| tip.seq.0);
         self.progress.certified = tip.saturating_sub(window.in_flight as u64);
+        self.progress.bytes = window.bytes;
+        self.progress.enough = window.enough;
         self.progress.full = window.full;
         self.view.intake = if window.full {
             Intake::LaneWindow
@@ -51,8 +55,14 @@ impl Shell {
                 return;
             }
             let in_flight = self.seq().0.saturating_sub(self.progress.certified);
-            let in_flight = usize::try_from(in_flight).unwrap_or(usize::MAX);
-            match self.batcher.decide(now.time, &self.pool.load(), in_flight) {
+            let ahead = Ahead {
+                in_flight: usize::try_from(in_flight).unwrap_or(usize::MAX),
+                bytes: self.progress.bytes,
+                enough: self.progress.enough,
+            };
+            let decision = self.batcher.decide(now.time, &self.pool.load(), &ahead);
+            self.pool.set_room(self.batcher.pool_room(now.time));
+            match decision {
                 Decision::Cut => self.cut(now.time),
                 Decision::WaitUntil(at) => {
                     self.maker_due = Some(at);

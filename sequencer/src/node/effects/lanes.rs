@@ -2,6 +2,7 @@
 
 use super::Effects;
 use crate::node::core::CoreInput;
+use crate::node::maker::Progress;
 use crate::node::stored::new_body;
 use crate::node::{EXIT_SAFETY, fatal, inbound};
 use bytes::Bytes;
@@ -13,7 +14,6 @@ use squad_primitives::message::LaneMessage;
 use squad_primitives::{Batch, BatchSeq, OperatorId, Poa, Tip};
 use squad_proto::peer;
 use squad_storage::{Changes, Database, Table};
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Longest wait for an answer to a fetch before its peer counts as not having it.
@@ -184,15 +184,20 @@ impl Effects {
     /// Tells the batch maker and admission how far the own lane is.
     pub(super) fn own_lane(&self, lanes: &Lanes) {
         let window = lanes.own_window();
-        let tip = lanes.own_tip().map_or(0, |tip| tip.seq.0);
-        let certified = tip.saturating_sub(window.in_flight as u64);
-        let progress = &self.world.progress;
-        let before = progress.certified.swap(certified, Ordering::AcqRel);
-        let was_full = progress.full.swap(window.full, Ordering::AcqRel);
-        if window.full != was_full {
-            self.world.ingress.lane_full(window.full);
+        let durable = lanes.own_tip().map_or(BatchSeq::ZERO, |tip| tip.seq);
+        let now = Progress {
+            certified: BatchSeq(durable.0.saturating_sub(window.in_flight as u64)),
+            durable,
+            bytes: window.bytes,
+            enough: window.enough,
+            full: window.full,
+        };
+        let before = self.world.progress.replace(now);
+        if now.full != before.full {
+            self.world.ingress.lane_full(now.full);
         }
-        if certified != before || (was_full && !window.full) {
+        let room = now.bytes < before.bytes || now.enough > before.enough;
+        if now.certified != before.certified || room || (before.full && !now.full) {
             self.world.wake.pushed();
         }
     }

@@ -17,6 +17,7 @@ use squad_mempool::{
 };
 use squad_network::data::{DataPlane, DataPlaneConfig, Peer};
 use squad_primitives::{Ed25519Verifier, Tip};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -164,6 +165,7 @@ impl Starting {
                 .batch_bytes
                 .min(self.genesis.batch_limits().body_bytes),
             tip,
+            sealed: VecDeque::new(),
         }
     }
 
