@@ -28,7 +28,7 @@ const BIDI_STREAMS: u32 = 33;
 const CONNECTION_WINDOW: u32 = 32 << 20;
 /// Bytes we keep for one connection until the peer has them. Above a stream's window, for the same
 /// reason.
-const SEND_WINDOW: u64 = 32 << 20;
+pub(crate) const SEND_WINDOW: u64 = 32 << 20;
 /// Start of congestion control. Committee links carry half-megabyte batches from the first moment;
 /// slow start from the usual ten packets would cost each of them several round trips.
 const INITIAL_WINDOW: u64 = 256 << 10;

@@ -3,7 +3,11 @@
 
 use super::{
     Class, CloseCode, Credit, DataPlane, DataPlaneConfig, Inbound, Metrics, Peer,
-    REQUEST_BYTES_LIMIT, endpoint::transport, fetch, hello, tls,
+    REPLY_BYTES_LIMIT, REQUEST_BYTES_LIMIT,
+    endpoint::{SEND_WINDOW, transport},
+    fetch, hello,
+    peer::SERVED_MAX,
+    tls,
 };
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -12,7 +16,13 @@ use quinn::{
     ClientConfig, Connection, ConnectionError, Endpoint, crypto::rustls::QuicClientConfig,
 };
 use squad_primitives::{Digest, IdentityKey, NetworkId, OperatorId, Signer};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 use tokio::time::timeout;
 
 const NETWORK: NetworkId = Digest([1; 32]);
@@ -30,6 +40,39 @@ impl Inbound for Nothing {
     fn disconnected(&self, _: OperatorId) {}
 }
 
+/// Answers every request with the largest reply, and counts those that are still held.
+#[derive(Clone, Default)]
+struct Generous {
+    held: Arc<AtomicUsize>,
+    most: Arc<AtomicUsize>,
+}
+
+struct Reply(Vec<u8>, Arc<AtomicUsize>);
+
+impl AsRef<[u8]> for Reply {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        self.1.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Inbound for Generous {
+    fn frame(&self, _: OperatorId, _: Class, _: Bytes, _: Credit) {}
+    fn fetch(&self, _: OperatorId, _: Bytes) -> BoxFuture<'static, Option<Bytes>> {
+        let held = self.held.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(held, Ordering::SeqCst);
+        let reply = Reply(vec![7; REPLY_BYTES_LIMIT], self.held.clone());
+        Box::pin(async move { Some(Bytes::from_owner(reply)) })
+    }
+    fn connected(&self, _: OperatorId) {}
+    fn disconnected(&self, _: OperatorId) {}
+}
+
 struct Victim {
     plane: DataPlane,
     registry: Registry,
@@ -42,6 +85,10 @@ fn identity(number: u8) -> IdentityKey {
 impl Victim {
     /// Operator 5 of a committee with operators 1 (which dials it) and 9 (which it dials).
     fn start() -> Self {
+        Self::with(Arc::new(Nothing))
+    }
+
+    fn with(inbound: Arc<dyn Inbound>) -> Self {
         let mut registry = Registry::default();
         let peer = |number: u8| Peer {
             operator: OperatorId(number.into()),
@@ -56,7 +103,7 @@ impl Victim {
             vec![peer(1), peer(9)],
             Metrics::register(&mut registry),
         );
-        let plane = DataPlane::start(config, Arc::new(Nothing)).unwrap();
+        let plane = DataPlane::start(config, inbound).unwrap();
         Self { plane, registry }
     }
 
@@ -241,5 +288,36 @@ async fn an_oversized_request_is_stopped_and_the_link_lives_on() {
     let request = Bytes::from_static(b"small");
     fetch::write_frame(&mut send, request).await.unwrap();
     assert_eq!(recv.read_to_end(100).await, Ok(Vec::new()), "not found");
+    victim.plane.shutdown().await;
+}
+
+/// A peer asks as often as it may and does not read: few answers are held for it. When it reads, late,
+/// it gets them all.
+#[tokio::test]
+async fn who_asks_without_reading_is_held_few_answers() {
+    let generous = Generous::default();
+    let victim = Victim::with(Arc::new(generous.clone()));
+    let (_endpoint, connection) = victim.join().await;
+    let mut unread = Vec::new();
+    for _ in 0..32 {
+        let (mut send, recv) = connection.open_bi().await.unwrap();
+        let request = Bytes::from_static(b"anything");
+        fetch::write_frame(&mut send, request).await.unwrap();
+        unread.push(recv);
+    }
+    let served = async {
+        while generous.most.load(Ordering::SeqCst) < SERVED_MAX {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, served).await.unwrap();
+    for mut recv in unread {
+        let answer = fetch::read_frame(&mut recv, REPLY_BYTES_LIMIT).await;
+        assert_eq!(answer.unwrap().unwrap().len(), REPLY_BYTES_LIMIT);
+    }
+    let most = generous.most.load(Ordering::SeqCst);
+    // Those being served, and what the connection's send buffer takes.
+    let buffered = SEND_WINDOW as usize / REPLY_BYTES_LIMIT;
+    assert!(most <= SERVED_MAX + buffered, "{most} answers held");
     victim.plane.shutdown().await;
 }

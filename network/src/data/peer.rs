@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) const FETCHES_MAX: usize = 32;
 /// Requests of one peer that are answered at once; with replies of 4 MiB this bounds what a peer that
 /// asks and doesn't read can pin to 32 MiB.
-const SERVED_MAX: usize = 8;
+pub(crate) const SERVED_MAX: usize = 8;
 
 /// One committee member.
 #[derive(Debug)]
