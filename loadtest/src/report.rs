@@ -48,6 +48,9 @@ pub struct Report {
     pub finality: Option<FinalityTimes>,
     /// Intended time to actual sending.
     pub send_lag: Summary,
+    /// Delays that refusals named; its count is that of refused transactions with a delay.
+    #[serde(default)]
+    pub retry_after: Summary,
     /// Distribution of `ordered`: percentile, microseconds.
     pub curve: Vec<(f64, u64)>,
     /// Processor time and memory.
@@ -205,6 +208,7 @@ impl Report {
                 after_order: finality.after_order.summary(),
             }),
             send_lag: tracker.send_lag.summary(),
+            retry_after: tracker.retry_after.summary(),
             curve: tracker.ordered.curve(),
             cost: cost(session, counts.ordered),
             audit,

@@ -1,6 +1,7 @@
 //! One episode: load, a fault, its end, and the audit.
 
-use crate::network::{Limits, Network, beside};
+use crate::generator::{Generator, Load, Shape};
+use crate::network::{Limits, Network};
 use crate::plan::Fault;
 use crate::probe::Probe;
 use crate::weather::Link;
@@ -9,11 +10,9 @@ use anyhow::Context as _;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use rustix::process::Signal;
-use serde_json::Value;
+use squad_primitives::EXPIRY_BLOCKS_DEFAULT;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
-use tokio::process::{Child, Command};
 
 /// Load before the fault.
 const LEAD: Duration = Duration::from_secs(2);
@@ -21,6 +20,8 @@ const LEAD: Duration = Duration::from_secs(2);
 const TAIL: Duration = Duration::from_secs(3);
 /// Length of the load: longer than any fault with its recovery should take.
 const LOAD_SECONDS: u64 = 25;
+/// Longest wait of the load for what is under way when it ends.
+const DRAIN_SECONDS: u64 = 30;
 /// Longest wait until a process that can't write, or found damage, has ended.
 const END_TIMEOUT: Duration = Duration::from_secs(12);
 /// Longest time without a commit while at most a third of the operators is touched. Far above what is
@@ -76,7 +77,7 @@ impl Runner {
     ) -> anyhow::Result<EpisodeReport> {
         let out = self.directory.join(format!("episode-{number}"));
         let mut report = EpisodeReport::new(number, fault.clone());
-        let mut load = self.load(&out)?;
+        let load = self.load(&out)?;
         tokio::time::sleep(LEAD).await;
 
         self.probe.reset();
@@ -95,62 +96,43 @@ impl Runner {
             Err(error) => report.violation(error.to_string()),
         }
         tokio::time::sleep(TAIL).await;
-        load.wait().await?;
-        self.audit(&out, &mut report).await?;
+        self.audit(load, &mut report).await?;
         self.read_logs(fault, &mut report)?;
         Ok(report)
     }
 
-    fn load(&self, out: &Path) -> anyhow::Result<Child> {
-        std::fs::create_dir_all(out)?;
-        let log = std::fs::File::create(out.join("load.log"))?;
-        Command::new(beside("squad-loadtest")?)
-            .args(["run", "--no-audit", "--quiet", "--genesis"])
-            .arg(self.network.genesis())
-            .args(["--endpoints", &self.network.endpoints()])
-            .args(["--rate", &self.rate.to_string()])
-            .args(["--duration", &format!("{LOAD_SECONDS}s")])
-            .arg("--out")
-            .arg(out)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .kill_on_drop(true)
-            .spawn()
-            .context("squad-loadtest")
+    fn load(&self, out: &Path) -> anyhow::Result<Generator> {
+        Load {
+            rollups: "901,7".to_owned(),
+            shape: Shape::Constant {
+                rate: self.rate,
+                seconds: LOAD_SECONDS,
+            },
+            expiry_blocks: EXPIRY_BLOCKS_DEFAULT,
+            drain_seconds: DRAIN_SECONDS,
+        }
+        .start(&self.network.genesis(), &self.network.endpoints(), out)
     }
 
-    async fn audit(&self, out: &Path, report: &mut EpisodeReport) -> anyhow::Result<()> {
-        let file = out.join("audit.bin");
-        if !file.is_file() {
-            let log = std::fs::read_to_string(out.join("load.log")).unwrap_or_default();
-            report.violation(format!("the load ended without a record: {log}"));
-            return Ok(());
-        }
-        let output = Command::new(beside("squad-loadtest")?)
-            .args(["audit", "--genesis"])
-            .arg(self.network.genesis())
-            .args(["--endpoints", &self.network.endpoints()])
-            .arg("--file")
-            .arg(&file)
-            .stdin(Stdio::null())
-            .output()
-            .await?;
-        let Ok(found) = serde_json::from_slice::<Value>(&output.stdout) else {
-            let text = String::from_utf8_lossy(&output.stderr).into_owned();
-            report.violation(format!("no audit ({}): {text}", output.status));
-            return Ok(());
+    async fn audit(&self, load: Generator, report: &mut EpisodeReport) -> anyhow::Result<()> {
+        let out = load.directory().to_owned();
+        let audit = match load.finish().await {
+            Ok(done) => done.audit().await,
+            Err(error) => Err(error),
         };
-        let count = |name: &str| found[name].as_u64().unwrap_or_default();
-        report.acknowledged = count("acknowledged");
-        report.ordered = count("ordered");
-        report.excused = count("excused");
-        report.unanswered_ordered = count("unanswered_ordered");
-        for finding in found["findings"].as_array().into_iter().flatten() {
-            report.violation(finding.to_string());
-        }
-        if !output.status.success() && report.violations.is_empty() {
-            report.violation(format!("the audit ended with {}", output.status));
+        let found = match audit {
+            Ok(found) => found,
+            Err(error) => {
+                report.violation(format!("{error:#}"));
+                return Ok(());
+            }
+        };
+        report.acknowledged = found.acknowledged;
+        report.ordered = found.ordered;
+        report.excused = found.excused;
+        report.unanswered_ordered = found.unanswered_ordered;
+        for finding in found.findings {
+            report.violation(finding);
         }
         // Only a failed episode's record is worth its space.
         if report.violations.is_empty() {

@@ -15,12 +15,20 @@
 //! Operators reach each other through one [`relay`] each: the genesis names the relay's address, so
 //! every packet between two operators passes exactly one relay, which knows both ends and can delay,
 //! drop, double or cut in one direction. TLS stays end to end: a relay can't read or forge.
+//!
+//! Besides the episodes, [`overload`] offers a network ten times what it can carry, and [`flood`] lets
+//! strangers, a broken operator and careless clients cost as much as they can.
 
 pub mod damage;
 pub mod episode;
+pub mod flood;
+pub mod generator;
+pub mod memory;
 pub mod network;
+pub mod overload;
 pub mod plan;
 pub mod probe;
 pub mod relay;
 pub mod report;
+pub mod verdict;
 pub mod weather;

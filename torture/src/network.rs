@@ -5,11 +5,14 @@ use anyhow::{Context as _, bail};
 use rustix::process::Signal;
 use squad_client::{Endpoint, v1};
 use squad_primitives::Stake;
-use squad_sequencer::localnet::{Exclusive, NodeState, ProcessId, Spec, create};
+use squad_primitives::genesis::ConsensusParams;
+use squad_sequencer::localnet::{Exclusive, NodeState, ProcessId, RollupSpec, Spec, create};
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 /// Stake of each operator.
@@ -33,6 +36,21 @@ pub struct Operator {
     log_read: u64,
 }
 
+/// A network to be made.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Operators, all with the same stake.
+    pub nodes: usize,
+    /// The rollups.
+    pub rollups: Vec<RollupSpec>,
+    /// Parameters of consensus in the genesis.
+    pub consensus: ConsensusParams,
+    /// Settings that every operator is started with, as `--set` takes them.
+    pub settings: Vec<String>,
+    /// Seed of what happens to packets.
+    pub seed: u64,
+}
+
 /// Limits that a process is started with.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Limits {
@@ -49,6 +67,7 @@ pub struct Network {
     pub sky: std::sync::Arc<Sky>,
     directory: PathBuf,
     program: PathBuf,
+    settings: Vec<String>,
 }
 
 impl Network {
@@ -56,7 +75,8 @@ impl Network {
     ///
     /// # Errors
     /// If something can't be made.
-    pub async fn create(directory: &Path, nodes: usize, seed: u64) -> anyhow::Result<Self> {
+    pub async fn create(directory: &Path, setup: Setup) -> anyhow::Result<Self> {
+        let Setup { nodes, seed, .. } = setup;
         let mut fronts = Vec::with_capacity(nodes);
         for _ in 0..nodes {
             fronts.push(Front::bind().await.context("relay")?);
@@ -64,9 +84,10 @@ impl Network {
         let spec = Spec {
             control_in_genesis: true,
             stakes: vec![Stake(STAKE); nodes],
-            rollups: vec!["opaque:901".parse()?, "kv:7".parse()?],
+            rollups: setup.rollups,
             base_port: None,
             published: fronts.iter().map(Front::address).collect(),
+            consensus: setup.consensus,
         };
         let exclusive = Exclusive::acquire_or_make(directory)?;
         let state = create(&exclusive, &spec).context("homes")?;
@@ -90,6 +111,7 @@ impl Network {
             sky,
             directory: directory.to_owned(),
             program: beside("squad")?,
+            settings: setup.settings,
         })
     }
 
@@ -137,6 +159,11 @@ impl Network {
         let child = command
             .args(["start", "--home"])
             .arg(&operator.state.home)
+            .args(
+                self.settings
+                    .iter()
+                    .map(|setting| format!("--set={setting}")),
+            )
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -216,6 +243,12 @@ impl Drop for Network {
 }
 
 impl Operator {
+    /// Number of its process, if it was started.
+    #[must_use]
+    pub fn pid(&self) -> Option<i32> {
+        self.id().map(|id| id.pid)
+    }
+
     fn id(&self) -> Option<ProcessId> {
         self.process.as_ref().map(|(_, id)| *id)
     }
@@ -281,6 +314,20 @@ impl Operator {
         let call = client.get_status(v1::GetStatusRequest {});
         let answer = timeout(ANSWER_TIMEOUT, call).await.ok()?.ok()?;
         Some(answer.into_inner())
+    }
+
+    /// What it serves to Prometheus.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub async fn metrics(&self) -> anyhow::Result<String> {
+        let mut stream = TcpStream::connect(self.state.http).await?;
+        stream
+            .write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            .await?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await?;
+        Ok(text)
     }
 
     /// Lines of its log since the last call.

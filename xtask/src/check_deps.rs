@@ -9,7 +9,7 @@
 //!                               │    └──▶ model (the same, under a model checker)
 //!                               ├──▶ client ──▶ loadtest
 //!                               └──▶ sequencer (wires everything)
-//!                                    └──▶ torture (real processes under faults)
+//!                                    └──▶ torture (real processes under faults; speaks as a broken operator)
 //! benches: may use any, nothing uses it.   contracts: tests with mach.   xtask: outside.
 //! fuzz: uses nothing; any crate may use it in its tests.
 //! ```
@@ -58,7 +58,7 @@ fn allowed(user: &str) -> Option<Vec<&'static str>> {
         "model" => pure(&["simulator"]),
         "loadtest" => vec!["primitives", "proto", "client"],
         "sequencer" => pure(&["storage", "network", "client"]),
-        "torture" => pure(&["client", "sequencer"]),
+        "torture" => pure(&["network", "client", "sequencer"]),
         "benches" => pure(&[
             "storage",
             "network",

@@ -117,6 +117,8 @@ pub struct Tracker {
     pub service: Latency,
     /// Intended time to actual sending: the generator's own delay.
     pub send_lag: Latency,
+    /// Delays that refusals named, one entry per refused transaction.
+    pub retry_after: Latency,
     /// `ordered`, for the second under way.
     pub second: Latency,
     /// Times until final, if they are measured.
@@ -141,6 +143,7 @@ impl Tracker {
             ordered: Latency::new(),
             service: Latency::new(),
             send_lag: Latency::new(),
+            retry_after: Latency::new(),
             second: Latency::new(),
             finality: None,
         }
@@ -197,7 +200,12 @@ impl Tracker {
         }
         for group in answers.refused {
             let count = group.client_seqs.len() as u64;
-            let label = group.error.map(Refusal::from).map(|r| r.label());
+            let refusal = group.error.map(Refusal::from);
+            if let Some(delay) = refusal.as_ref().and_then(|refusal| refusal.retry_after) {
+                let delay_us = u64::try_from(delay.as_micros()).unwrap_or(u64::MAX);
+                self.retry_after.record_n(delay_us, count);
+            }
+            let label = refusal.map(|refusal| refusal.label());
             self.on_error(label.unwrap_or_else(|| "UNKNOWN".into()), count);
             for seq in group.client_seqs {
                 self.on_refused(seq);
@@ -358,6 +366,7 @@ mod tests {
                 client_seqs: seqs.to_vec(),
                 error: Some(v1::Error {
                     reason: "QUEUE_FULL".into(),
+                    retry_after_ms: 40,
                     ..v1::Error::default()
                 }),
             }],
@@ -399,6 +408,8 @@ mod tests {
         assert_eq!((counts.accepted, counts.refused), (1, 0));
         assert_eq!(counts.errors["QUEUE_FULL"], 2);
         assert_eq!(counts.unanswered(), 9);
+        let delays = tracker.retry_after.summary();
+        assert_eq!((delays.count, delays.max_us / 1_000), (2, 40));
     }
 
     #[test]

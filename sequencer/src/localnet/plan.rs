@@ -7,9 +7,7 @@ use crate::config::Config;
 use crate::home::Home;
 use crate::keys::{self, KdfCost, KeyError, Password};
 use squad_mach::BlsSecretKey;
-use squad_primitives::genesis::{
-    ConsensusParams, GENESIS_VERSION, Genesis, GenesisOperator, Params, Problem,
-};
+use squad_primitives::genesis::{GENESIS_VERSION, Genesis, GenesisOperator, Params, Problem};
 use squad_primitives::{IdentityKey, Signer as _};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
@@ -142,7 +140,7 @@ fn genesis(spec: &Spec, keys: &[OperatorKeys], addresses: &[Addresses]) -> Genes
         params: Params {
             epoch_length_blocks: EPOCH_LENGTH_BLOCKS,
         },
-        consensus: ConsensusParams::default(),
+        consensus: spec.consensus.clone(),
         operators: operators
             .map(|(index, ((key, stake), addresses))| GenesisOperator {
                 name: format!("node-{index}"),

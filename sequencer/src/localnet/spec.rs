@@ -1,6 +1,8 @@
 //! What a local network is made of.
 
-use squad_primitives::genesis::{ExecutorKind, GenesisRollup, OrderPolicy, SealedPolicy};
+use squad_primitives::genesis::{
+    ConsensusParams, ExecutorKind, GenesisRollup, OrderPolicy, SealedPolicy,
+};
 use squad_primitives::{RollupId, Stake};
 use std::fmt;
 use std::net::SocketAddr;
@@ -21,6 +23,8 @@ pub struct Spec {
     /// The genesis names the control addresses. Otherwise the operators' settings name the others as
     /// bootnodes, and an observer finds the network through one that it was told.
     pub control_in_genesis: bool,
+    /// Parameters of consensus in the genesis.
+    pub consensus: ConsensusParams,
 }
 
 /// A rollup as written on the command line: `evm:901`.

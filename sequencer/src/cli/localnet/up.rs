@@ -13,6 +13,7 @@ use crate::localnet::{
 };
 use clap::Args;
 use squad_primitives::Stake;
+use squad_primitives::genesis::ConsensusParams;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -262,6 +263,7 @@ fn prepare(args: &UpArgs, exclusive: &Exclusive) -> Outcome<usize> {
         rollups: args.rollups.clone(),
         base_port: args.base_port,
         published: Vec::new(),
+        consensus: ConsensusParams::default(),
     };
     Ok(create(exclusive, &spec)?.nodes.len())
 }

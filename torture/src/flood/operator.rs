@@ -1,0 +1,266 @@
+//! A committee member that floods: the data plane of this program with the key and the address of an
+//! operator whose process is stopped. The others dial it, as they would after a restart.
+
+use super::{BROKEN, Sent};
+use crate::network::Network;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use prometheus_client::registry::Registry;
+use squad_network::data::{
+    Class, Credit, DataPlane, DataPlaneConfig, Inbound, Metrics, Peer, SendError,
+};
+use squad_primitives::genesis::Genesis;
+use squad_primitives::message::{ConsensusMessage, LaneMessage};
+use squad_primitives::{
+    Ack, BatchSeq, Certificate, Digest, Epoch, OperatorId, Signature, SignerSet, Statement, Tip,
+    View, ViewId, Vote,
+};
+use squad_proto::peer;
+use squad_sequencer::keys::{Password, load_identity};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::time::{Instant, MissedTickBehavior};
+
+/// Password of a local network's keys.
+const PASSWORD: &str = "localnet";
+/// Distance between two bursts.
+const TICK: Duration = Duration::from_millis(10);
+/// How long the others may take to dial.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(20);
+/// Messages that are repeated.
+const REPEATED: u64 = 1_000;
+/// Views ahead that honest operators keep votes for.
+const VIEWS_AHEAD: u64 = 64;
+
+/// Counts connections and hears nothing else.
+#[derive(Debug, Default)]
+struct Ears {
+    connected: AtomicU64,
+    disconnected: AtomicU64,
+}
+
+impl Inbound for Ears {
+    fn frame(&self, _: OperatorId, _: Class, _: Bytes, _: Credit) {}
+
+    fn fetch(&self, _: OperatorId, _: Bytes) -> BoxFuture<'static, Option<Bytes>> {
+        Box::pin(async { None })
+    }
+
+    fn connected(&self, _: OperatorId) {
+        self.connected.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn disconnected(&self, _: OperatorId) {
+        self.disconnected.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+struct Broken {
+    plane: DataPlane,
+    ears: Arc<Ears>,
+    peers: u64,
+}
+
+impl Broken {
+    async fn join(network: &Network, genesis: &Genesis) -> anyhow::Result<Self> {
+        let state = &network.operators[BROKEN].state;
+        let peers: Vec<_> = genesis
+            .operators
+            .iter()
+            .enumerate()
+            .filter(|(number, _)| *number != BROKEN)
+            .map(|(number, operator)| Peer {
+                operator: OperatorId(number as u32),
+                key: operator.identity,
+                address: operator.address.to_string(),
+            })
+            .collect();
+        let count = peers.len() as u64;
+        let mut config = DataPlaneConfig::new(
+            state.data,
+            genesis.network_id(),
+            load_identity(&identity(network), &Password::new(PASSWORD))?,
+            OperatorId(BROKEN as u32),
+            peers,
+            Metrics::register(&mut Registry::default()),
+        );
+        // All operators dial at once and from one address.
+        config.handshakes.per_address = 100;
+        config.handshakes.per_network = 400;
+        let ears = Arc::new(Ears::default());
+        let plane = DataPlane::start(config, ears.clone())?;
+        let broken = Self {
+            plane,
+            ears,
+            peers: count,
+        };
+        let start = Instant::now();
+        while broken.connected() < count {
+            anyhow::ensure!(start.elapsed() < DIAL_TIMEOUT, "the others do not dial");
+            tokio::time::sleep(TICK).await;
+        }
+        Ok(broken)
+    }
+
+    fn connected(&self) -> u64 {
+        self.ears.connected.load(Ordering::Relaxed)
+    }
+
+    /// Sends `rate` messages per second to everybody for a while. Returns how many left, and when the
+    /// last link was closed.
+    async fn flood(
+        &self,
+        rate: u64,
+        length: Duration,
+        mut message: impl FnMut(u64) -> (Class, Bytes),
+    ) -> anyhow::Result<(u64, Option<Duration>)> {
+        let start = Instant::now();
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+        let (mut number, mut sent, mut closed) = (0, 0, None);
+        let per_tick = (rate * TICK.as_millis() as u64 / 1_000).max(1);
+        while start.elapsed() < length {
+            ticks.tick().await;
+            for _ in 0..per_tick {
+                let (class, frame) = message(number);
+                number += 1;
+                match self.plane.broadcast(class, frame) {
+                    Ok(taken) => sent += taken as u64,
+                    Err(SendError::NotConnected) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            if closed.is_none() && self.ears.disconnected.load(Ordering::Relaxed) >= self.peers {
+                closed = Some(start.elapsed());
+            }
+        }
+        Ok((sent, closed))
+    }
+}
+
+fn identity(network: &Network) -> PathBuf {
+    network.operators[BROKEN]
+        .state
+        .home
+        .join("keys/identity.json")
+}
+
+/// Where consensus is now.
+async fn place(network: &Network) -> anyhow::Result<ViewId> {
+    let status = network.operators[0].status().await;
+    let view = status.and_then(|status| status.view);
+    let view = view.ok_or_else(|| anyhow::anyhow!("no view"))?;
+    Ok(ViewId::new(Epoch(view.epoch), View(view.view)))
+}
+
+fn vote(statement: Statement) -> (Class, Bytes) {
+    let vote = Vote {
+        statement,
+        signer: OperatorId(BROKEN as u32),
+        signature: Signature([1; 64]),
+    };
+    (
+        Class::Consensus,
+        peer::encode(&ConsensusMessage::Vote(vote)),
+    )
+}
+
+fn ack(epoch: Epoch, lane: u32, seq: u64) -> (Class, Bytes) {
+    let ack = Ack {
+        epoch,
+        tip: Tip {
+            lane: OperatorId(lane),
+            seq: BatchSeq(seq),
+            digest: Digest([9; 32]),
+        },
+        signer: OperatorId(BROKEN as u32),
+        signature: Signature([1; 64]),
+    };
+    (Class::Acks, peer::encode(&LaneMessage::Ack(ack)))
+}
+
+fn certificate(at: ViewId) -> anyhow::Result<(Class, Bytes)> {
+    let signers = SignerSet::from_bytes(&[0b0111])?;
+    let certificate = Certificate {
+        statement: Statement::vote(at, Digest([1; 32])),
+        signers,
+        signatures: vec![Signature([1; 64]); 3],
+    };
+    let message = ConsensusMessage::Certificate(Box::new(certificate));
+    Ok((Class::Consensus, peer::encode(&message)))
+}
+
+/// Wrong signatures of all kinds, each message another one.
+pub(super) async fn forge(
+    network: &Network,
+    genesis: &Genesis,
+    rate: u64,
+    length: Duration,
+) -> anyhow::Result<Sent> {
+    let broken = Broken::join(network, genesis).await?;
+    let at = place(network).await?;
+    let ahead = |number: u64| ViewId::new(at.epoch, View(at.view.0 + number % VIEWS_AHEAD));
+    // A certificate of a view that is already over is not looked at.
+    let certificate = certificate(ViewId::new(at.epoch, View(at.view.0 + VIEWS_AHEAD / 2)))?;
+    let (sent, closed) = broken
+        .flood(rate, length, |number| {
+            let mut digest = Digest([7; 32]);
+            digest.0[..8].copy_from_slice(&number.to_le_bytes());
+            match number % 4 {
+                0 => vote(Statement::vote(ahead(number), digest)),
+                1 => vote(Statement::timeout(ahead(number))),
+                2 => ack(at.epoch, (number % 3) as u32, number),
+                _ => certificate.clone(),
+            }
+        })
+        .await?;
+    broken.plane.shutdown().await;
+    Ok(Sent {
+        count: sent,
+        notes: vec![match closed {
+            Some(after) => format!("all links closed after {:.0} ms", after.as_secs_f64() * 1e3),
+            None => "not all links were closed".to_owned(),
+        }],
+        as_ruled: closed.is_some(),
+    })
+}
+
+/// A thousand timeouts with good signatures, one for each of the next views, again and again: nothing in
+/// them is an offence.
+pub(super) async fn repeat(
+    network: &Network,
+    genesis: &Genesis,
+    rate: u64,
+    length: Duration,
+) -> anyhow::Result<Sent> {
+    let broken = Broken::join(network, genesis).await?;
+    let at = place(network).await?;
+    let key = load_identity(&identity(network), &Password::new(PASSWORD))?;
+    let messages: Vec<_> = (0..REPEATED)
+        .map(|number| {
+            let statement = Statement::timeout(ViewId::new(at.epoch, View(at.view.0 + number)));
+            let me = OperatorId(BROKEN as u32);
+            let vote = Vote::sign(&genesis.network_id(), statement, me, &key);
+            (
+                Class::Consensus,
+                peer::encode(&ConsensusMessage::Vote(vote)),
+            )
+        })
+        .collect();
+    let (sent, closed) = broken
+        .flood(rate, length, |number| {
+            messages[(number % REPEATED) as usize].clone()
+        })
+        .await?;
+    broken.plane.shutdown().await;
+    Ok(Sent {
+        count: sent,
+        notes: vec![match closed {
+            Some(after) => format!("links closed after {:.1} s", after.as_secs_f64()),
+            None => "links stayed open".to_owned(),
+        }],
+        as_ruled: closed.is_none(),
+    })
+}
