@@ -16,7 +16,7 @@
 //! [`BatcherConfig::delay_stretched`]. Far above that load rule 2 decides, and batches come faster
 //! again.
 //!
-//! Where the lane is what holds transactions back, the pool may hold a quarter as much again and no more
+//! Where the lane is what holds transactions back, the pool may hold half as much again and no more
 //! ([`Batcher::pool_room`]): whoever comes then is refused at once instead of waiting in a long queue.
 //! Elsewhere the pool's own limits apply, so that a burst which the network can take is taken.
 
@@ -148,7 +148,7 @@ impl Batcher {
     #[must_use]
     pub fn pool_room(&self, now: Time) -> Option<u64> {
         let (at, enough) = self.held?;
-        (now.since(at) < HELD_SPAN).then_some(enough / 4)
+        (now.since(at) < HELD_SPAN).then_some(enough / 2)
     }
 
     /// A batch of so many transactions was cut.
@@ -251,9 +251,9 @@ mod tests {
         assert_eq!(batcher.decide(Time(0), &full, &at(999)), Decision::Cut);
         assert_eq!(batcher.pool_room(Time(0)), None);
         assert_eq!(batcher.decide(Time(0), &full, &at(1_000)), Decision::Idle);
-        assert_eq!(batcher.pool_room(Time(0)), Some(250));
+        assert_eq!(batcher.pool_room(Time(0)), Some(500));
         assert_eq!(batcher.decide(Time(1), &full, &at(10)), Decision::Cut);
-        assert_eq!(batcher.pool_room(Time(999 * MS)), Some(250));
+        assert_eq!(batcher.pool_room(Time(999 * MS)), Some(500));
         assert_eq!(batcher.pool_room(Time(1_000 * MS)), None);
     }
 

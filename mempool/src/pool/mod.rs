@@ -14,7 +14,7 @@
 //!   [`PoolConfig::rollup_floor_bytes`] only the limits of the whole pool apply.
 //! - **Overload.** Where the network can't take more, what waits only gets older. The pool is then told
 //!   how much it may hold ([`Pool::set_room`]): far less than its limit. A rollup may then hold an equal
-//!   part of that, or its share of what is free, if that is more.
+//!   part of that, or as much as is free, if that is more.
 //! - **Expiry.** Queued transactions that expired are dropped when their turn comes; they cost no byte
 //!   of a batch. Their entries in the index end with [`Pool::expire`].
 
@@ -167,7 +167,9 @@ impl Pool {
         if held_bytes + bytes <= self.floor_bytes(held_bytes) {
             return Ok(());
         }
-        let share = |free: u64| free.saturating_mul(SHARE_FACTOR);
+        // In a short pool the factor would leave nothing to whoever refills more slowly than the others.
+        let factor = self.room.map_or(SHARE_FACTOR, |_| 1);
+        let share = |free: u64| free.saturating_mul(factor);
         let limit = share(self.bytes_max().saturating_sub(self.queues.bytes()));
         let over = (held_bytes + bytes).saturating_sub(limit);
         if over > 0 {
