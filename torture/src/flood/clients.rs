@@ -23,7 +23,9 @@ pub(super) async fn flood(network: &Network, length: Duration) -> anyhow::Result
     let mut refused: BTreeMap<String, u64> = BTreeMap::new();
     let mut undelayed = 0_u64;
     let mut note = |refusal: Refusal| {
-        undelayed += u64::from(refusal.retry_after.is_none());
+        // Without a reason it is no answer to a call, but the end of a connection that resets too fast.
+        let answered = !refusal.reason.is_empty();
+        undelayed += u64::from(answered && refusal.retry_after.is_none());
         *refused.entry(refusal.label()).or_default() += 1;
     };
 
@@ -63,7 +65,7 @@ pub(super) async fn flood(network: &Network, length: Duration) -> anyhow::Result
         count: resets,
         notes: vec![format!(
             "{IDLE} idle connections, {kept} of {asked} unread streams taken, {resets} streams reset, \
-             refused {refused:?}, {undelayed} of them without a delay"
+             refused {refused:?}, {undelayed} of the reasons without a delay"
         )],
         as_ruled: kept < asked && undelayed == 0,
     })

@@ -9,10 +9,13 @@ use super::{Sent, VICTIM};
 use crate::network::Network;
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, Endpoint};
+use rustls::client::AlwaysResolvesClientRawPublicKeys;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::ring;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
 use rustls::{DigitallySignedStruct, Error, SignatureScheme};
+use squad_primitives::{IdentityKey, Signer as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -109,11 +112,33 @@ fn client_config() -> anyhow::Result<ClientConfig> {
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Trusting))
-        .with_no_client_auth();
+        .with_client_cert_resolver(Arc::new(
+            AlwaysResolvesClientRawPublicKeys::new(stranger()?),
+        ));
     tls.alpn_protocols = vec![b"squad/1".to_vec()];
     Ok(ClientConfig::new(Arc::new(QuicClientConfig::try_from(
         tls,
     )?)))
+}
+
+/// DER in front of an Ed25519 seed and an Ed25519 public key (RFC 8410, sections 7 and 4).
+const SEED_PREFIX: [u8; 16] = [
+    0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
+];
+const KEY_PREFIX: [u8; 12] = [
+    0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
+];
+
+/// A key of nobody. Without one the operator would refuse the first packet.
+fn stranger() -> anyhow::Result<Arc<CertifiedKey>> {
+    let key = IdentityKey::from_seed([0x5a; 32]);
+    let seed = [SEED_PREFIX.as_slice(), key.to_seed().as_slice()].concat();
+    let signer = ring::sign::any_eddsa_type(&PrivatePkcs8KeyDer::from(seed))?;
+    let public = [KEY_PREFIX.as_slice(), &key.public_key().0].concat();
+    Ok(Arc::new(CertifiedKey::new(
+        vec![CertificateDer::from(public)],
+        signer,
+    )))
 }
 
 /// Takes any key: no handshake gets as far as to prove one.
