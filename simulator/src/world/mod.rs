@@ -145,6 +145,11 @@ impl World {
     }
 
     fn begin(&mut self) {
+        // Twins act by being two; nothing else of theirs is counted.
+        let twins = self.slots.len() - self.plan.members();
+        for _ in 0..twins {
+            self.coverage.count("twin");
+        }
         for slot in 0..self.slots.len() {
             let at = self.streams.fate.below(20_000);
             self.events.at(at, Event::Boot { slot });
