@@ -16,7 +16,8 @@
 //! [`BatcherConfig::delay_stretched`]. Far above that load rule 2 decides, and batches come faster
 //! again.
 //!
-//! Where the lane is what holds transactions back, the pool may hold half as much again and no more
+//! A batch takes no more than the lane may still hold: what it leaves stays in the pool, which shares it
+//! fairly. Where the lane is what holds transactions back, the pool may hold half as much again and no more
 //! ([`Batcher::pool_room`]): whoever comes then is refused at once instead of waiting in a long queue.
 //! Elsewhere the pool's own limits apply, so that a burst which the network can take is taken.
 
@@ -69,8 +70,9 @@ pub struct Ahead {
 }
 
 impl Ahead {
+    /// Whether so much waits that a batch for what is left would be a waste of signatures.
     const fn is_enough(&self) -> bool {
-        self.bytes > 0 && self.bytes >= self.enough
+        self.bytes > 0 && self.bytes >= self.enough - self.enough / 16
     }
 }
 
@@ -78,7 +80,10 @@ impl Ahead {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Cut a batch.
-    Cut,
+    Cut {
+        /// Most bytes that it may hold, unless its only transaction is larger.
+        bytes_max: u64,
+    },
     /// Ask again at this time, or when something changes.
     WaitUntil(Time),
     /// Ask again when a transaction is pushed or a proof is formed.
@@ -125,11 +130,14 @@ impl Batcher {
             return Decision::Idle;
         }
         let in_flight = ahead.in_flight;
+        let cut = Decision::Cut {
+            bytes_max: ahead.enough.saturating_sub(ahead.bytes),
+        };
         if in_flight >= self.config.in_flight_max {
             return Decision::Idle;
         }
         if load.bytes >= self.config.batch_bytes {
-            return Decision::Cut;
+            return cut;
         }
         let by_delay = since.after(self.stretched(self.config.delay_max));
         let due = match self.last {
@@ -138,7 +146,7 @@ impl Batcher {
             Some(last) => by_delay.min(last.after(self.stretched(self.config.gap_min))),
         };
         if now >= due {
-            Decision::Cut
+            cut
         } else {
             Decision::WaitUntil(due)
         }
@@ -180,6 +188,9 @@ mod tests {
     use super::*;
 
     const MS: u64 = 1_000;
+    const CUT: Decision = Decision::Cut {
+        bytes_max: u64::MAX,
+    };
 
     fn load(transactions: u64, bytes: u64, since: u64) -> Load {
         Load {
@@ -193,10 +204,7 @@ mod tests {
     fn the_first_transaction_is_sent_at_once_and_the_gap_is_kept() {
         let mut batcher = Batcher::new(BatcherConfig::default());
         let now = Time(100 * MS);
-        assert_eq!(
-            batcher.decide(now, &load(1, 500, now.0), &ahead(0)),
-            Decision::Cut
-        );
+        assert_eq!(batcher.decide(now, &load(1, 500, now.0), &ahead(0)), CUT);
         batcher.on_cut(now, 1);
         let due = Time(103 * MS);
         let waiting = load(1, 500, 101 * MS);
@@ -204,7 +212,7 @@ mod tests {
             batcher.decide(Time(101 * MS), &waiting, &ahead(0)),
             Decision::WaitUntil(due)
         );
-        assert_eq!(batcher.decide(due, &waiting, &ahead(0)), Decision::Cut);
+        assert_eq!(batcher.decide(due, &waiting, &ahead(0)), CUT);
     }
 
     #[test]
@@ -216,15 +224,9 @@ mod tests {
             batcher.decide(Time(21 * MS), &waiting, &ahead(1)),
             Decision::WaitUntil(Time(25 * MS))
         );
-        assert_eq!(
-            batcher.decide(Time(25 * MS), &waiting, &ahead(1)),
-            Decision::Cut
-        );
+        assert_eq!(batcher.decide(Time(25 * MS), &waiting, &ahead(1)), CUT);
         let full = load(1_000, 512 << 10, 20 * MS);
-        assert_eq!(
-            batcher.decide(Time(20 * MS), &full, &ahead(7)),
-            Decision::Cut
-        );
+        assert_eq!(batcher.decide(Time(20 * MS), &full, &ahead(7)), CUT);
         assert_eq!(
             batcher.decide(Time(90 * MS), &full, &ahead(8)),
             Decision::Idle
@@ -235,7 +237,7 @@ mod tests {
         Ahead {
             in_flight,
             bytes: 0,
-            enough: 0,
+            enough: u64::MAX,
         }
     }
 
@@ -248,11 +250,18 @@ mod tests {
             bytes,
             enough: 1_000,
         };
-        assert_eq!(batcher.decide(Time(0), &full, &at(999)), Decision::Cut);
+        assert_eq!(
+            batcher.decide(Time(0), &full, &at(900)),
+            Decision::Cut { bytes_max: 100 }
+        );
+
         assert_eq!(batcher.pool_room(Time(0)), None);
-        assert_eq!(batcher.decide(Time(0), &full, &at(1_000)), Decision::Idle);
+        assert_eq!(batcher.decide(Time(0), &full, &at(950)), Decision::Idle);
         assert_eq!(batcher.pool_room(Time(0)), Some(500));
-        assert_eq!(batcher.decide(Time(1), &full, &at(10)), Decision::Cut);
+        assert_eq!(
+            batcher.decide(Time(1), &full, &at(10)),
+            Decision::Cut { bytes_max: 990 }
+        );
         assert_eq!(batcher.pool_room(Time(999 * MS)), Some(500));
         assert_eq!(batcher.pool_room(Time(1_000 * MS)), None);
     }
@@ -280,7 +289,7 @@ mod tests {
             }
             queued += new;
             let state = load(queued, queued * 550, since);
-            if batcher.decide(Time(now), &state, &ahead(0)) == Decision::Cut {
+            if batcher.decide(Time(now), &state, &ahead(0)) == CUT {
                 batcher.on_cut(Time(now), queued as usize);
                 queued = 0;
                 batches += u64::from(tick >= 10_000);

@@ -11,5 +11,6 @@ pub mod config;
 pub mod home;
 pub mod keys;
 pub mod localnet;
+mod logging;
 pub mod node;
 mod version;

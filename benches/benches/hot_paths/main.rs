@@ -12,6 +12,7 @@ mod batch;
 mod certificate;
 mod consensus;
 mod cpu_time;
+mod evidence;
 mod mempool;
 mod merkle;
 mod peer;
@@ -34,6 +35,7 @@ fn main() {
     merkle::bench(&mut criterion);
     peer::bench(&mut criterion);
     certificate::bench(&mut criterion);
+    evidence::bench(&mut criterion);
     consensus::bench(&mut criterion);
     mempool::bench(&mut criterion);
     criterion.final_summary();

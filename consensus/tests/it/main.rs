@@ -18,4 +18,5 @@ mod late;
 mod limits;
 mod partition;
 mod restart;
+mod skipped;
 mod stake;

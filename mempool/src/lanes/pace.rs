@@ -6,37 +6,40 @@
 //! than keeps the network busy.
 //!
 //! That amount is bandwidth times delay, as in BBR (Cardwell et al., ACM Queue 14(5), 2016): the highest
-//! rate at which own bytes were ordered lately, times the lowest time that a batch took. The window is
-//! half as much again, so that a rate which has grown is noticed: while the lane is the limit, it grows
-//! by half with every batch's time. Where the network is the limit, a batch takes half as long again as
-//! it would alone.
+//! rate at which own bytes were ordered lately, times the lowest time that a batch took and the time
+//! between two commits. The latter because a lane that is held back seals when a commit makes room, just
+//! after a block was proposed, so that its batches wait for the next one: the lowest time is that of a
+//! batch which just caught a block. It is also what lets the window grow when the network takes more.
 //!
-//! - A **sample** of the rate is what was ordered between sealing a batch and its commit, over that
-//!   time. A lane that had nothing to send gives low samples, which the maximum leaves out.
+//! - A **sample** of the rate is what was ordered in the last [`SAMPLE_SPAN`], or since the last commit
+//!   before that. Blocks take whole batches, so a lane moves in steps: over the time of one batch, some
+//!   samples would be a third too high, the maximum would keep just those, and a window that is a third
+//!   too wide never empties. A lane that had nothing to send gives low samples, which the maximum leaves
+//!   out.
 //! - The lowest time is only seen while no queue stands. So if it is older than [`PROBE_AFTER`], the
-//!   window falls below the product until a batch that was sealed after that is ordered.
+//!   window falls to three quarters of rate times lowest time, until a batch that was sealed after that
+//!   is ordered.
+//! - The time between commits is their average over [`SAMPLE_SPAN`], but no more than the lowest time:
+//!   a lane that idled has no say in how blocks come.
 //! - The window never falls below half of a block: what little load needs is no question of rates.
 
 use squad_primitives::{BatchSeq, Duration, Time};
 use std::collections::VecDeque;
 
+/// Time over which a rate is measured.
+const SAMPLE_SPAN: Duration = Duration::from_secs(1);
 /// How long a rate is remembered: between one and two of these.
 const RATE_SPAN: Duration = Duration::from_secs(5);
 /// The same for the lowest time.
 const LATENCY_SPAN: Duration = Duration::from_secs(30);
 /// Age of the lowest time after which it is measured again.
 const PROBE_AFTER: Duration = Duration::from_secs(10);
-/// The window in quarters of bandwidth times delay, usually and while the delay is measured again.
-const QUARTERS: u128 = 6;
-const QUARTERS_PROBE: u128 = 3;
 
 /// A batch that is not ordered yet.
 #[derive(Clone, Copy, Debug)]
 struct Sent {
     seq: BatchSeq,
     at: Time,
-    /// Own bytes that had been ordered by then.
-    ordered: u64,
 }
 
 /// The best of two spans: the current one and the one before.
@@ -70,6 +73,8 @@ pub(super) struct Pace {
     /// At most as many as the lane's window of batches.
     sent: VecDeque<Sent>,
     ordered: u64,
+    /// Commits of the last [`SAMPLE_SPAN`] and the one before, with `ordered` after each.
+    commits: VecDeque<(Time, u64)>,
     /// Bytes per second.
     rate: Best,
     /// Microseconds.
@@ -87,16 +92,12 @@ impl Pace {
         if self.sent.len() as u64 >= limit {
             self.sent.pop_front();
         }
-        self.sent.push_back(Sent {
-            seq,
-            at: now,
-            ordered: self.ordered,
-        });
+        self.sent.push_back(Sent { seq, at: now });
     }
 
     /// Own batches up to `seq` are final, with so many bytes.
     pub(super) fn on_ordered(&mut self, now: Time, seq: BatchSeq, bytes: u64) {
-        self.ordered = self.ordered.saturating_add(bytes);
+        self.sample(now, bytes);
         let mut last = None;
         while let Some(sent) = self.sent.pop_front_if(|sent| sent.seq <= seq) {
             last = Some(sent);
@@ -105,20 +106,28 @@ impl Pace {
         let Some(sent) = last else {
             return;
         };
-        let elapsed = now.since(sent.at);
-        let micros = u64::try_from(elapsed.as_micros())
-            .unwrap_or(u64::MAX)
-            .max(1);
-        let bytes = u128::from(self.ordered.saturating_sub(sent.ordered));
-        let rate = bytes * 1_000_000 / u128::from(micros);
-        let rate = u64::try_from(rate).unwrap_or(u64::MAX);
-        self.rate.note(now, RATE_SPAN, rate, u64::max);
+        let micros = micros_since(now, sent.at);
         let lowest = self.latency.get(u64::min);
         self.latency.note(now, LATENCY_SPAN, micros, u64::min);
         if lowest.is_none_or(|lowest| micros <= lowest) {
             self.lowest_at = now;
         }
         self.probe(now, sent.seq);
+    }
+
+    fn sample(&mut self, now: Time, bytes: u64) {
+        self.ordered = self.ordered.saturating_add(bytes);
+        let is_old = |(at, _): &(Time, u64)| now.since(*at) >= SAMPLE_SPAN;
+        while self.commits.get(1).is_some_and(is_old) {
+            self.commits.pop_front();
+        }
+        if let Some((at, before)) = self.commits.front().filter(|first| is_old(first)) {
+            let bytes = u128::from(self.ordered.saturating_sub(*before));
+            let rate = bytes * 1_000_000 / u128::from(micros_since(now, *at));
+            let rate = u64::try_from(rate).unwrap_or(u64::MAX);
+            self.rate.note(now, RATE_SPAN, rate, u64::max);
+        }
+        self.commits.push_back((now, self.ordered));
     }
 
     fn probe(&mut self, now: Time, ordered: BatchSeq) {
@@ -135,19 +144,37 @@ impl Pace {
         }
     }
 
+    /// Average time between two commits, in microseconds.
+    fn spacing(&self) -> u64 {
+        match (self.commits.front(), self.commits.back()) {
+            (Some((first, _)), Some((last, _))) if self.commits.len() > 1 => {
+                micros_since(*last, *first) / (self.commits.len() as u64 - 1)
+            }
+            _ => 0,
+        }
+    }
+
     /// Bytes that may wait to be ordered, at least `floor`.
     pub(super) fn window(&self, floor: u64) -> u64 {
         let (Some(rate), Some(latency)) = (self.rate.get(u64::max), self.latency.get(u64::min))
         else {
             return floor;
         };
-        let quarters = match self.probing {
-            None => QUARTERS,
-            Some(_) => QUARTERS_PROBE,
+        let (rate, latency) = (u128::from(rate), u128::from(latency));
+        let micros = match self.probing {
+            None => latency + u128::from(self.spacing()).min(latency),
+            Some(_) => latency * 3 / 4,
         };
-        let bytes = u128::from(rate) * u128::from(latency) / 1_000_000 * quarters / 4;
+        let bytes = rate * micros / 1_000_000;
         u64::try_from(bytes).unwrap_or(u64::MAX).max(floor)
     }
+}
+
+/// At least one.
+fn micros_since(now: Time, then: Time) -> u64 {
+    u64::try_from(now.since(then).as_micros())
+        .unwrap_or(u64::MAX)
+        .max(1)
 }
 
 #[cfg(test)]
@@ -162,16 +189,27 @@ mod tests {
     /// and an owner that always has more to send. Returns bytes ordered and the longest wait of a batch
     /// in the second half, in ticks, and the window at the end.
     fn saturate(pace: &mut Pace, ticks: u64, alone: u64, per_tick: u64) -> (u64, u64, u64) {
+        saturate_in_steps(pace, ticks, alone, per_tick, 1)
+    }
+
+    /// The same where blocks come every `step` ticks.
+    fn saturate_in_steps(
+        pace: &mut Pace,
+        ticks: u64,
+        alone: u64,
+        per_tick: u64,
+        step: u64,
+    ) -> (u64, u64, u64) {
         let mut waiting: VecDeque<(BatchSeq, u64)> = VecDeque::new();
         let (mut seq, mut credit, mut done, mut longest) = (BatchSeq::ZERO, 0, 0, 0);
         for tick in 0..ticks {
             let now = Time(tick * TICK);
-            credit = (credit + per_tick).min(4 * BATCH);
+            credit = (credit + per_tick).min(per_tick.max(BATCH) * step.max(4));
             let mut last = None;
             let mut bytes = 0;
-            while let Some((seq, sent)) =
-                waiting.pop_front_if(|(_, sent)| tick >= *sent + alone && credit >= BATCH)
-            {
+            while let Some((seq, sent)) = waiting.pop_front_if(|(_, sent)| {
+                tick.is_multiple_of(step) && tick >= *sent + alone && credit >= BATCH
+            }) {
                 credit -= BATCH;
                 bytes += BATCH;
                 last = Some(seq);
@@ -204,18 +242,28 @@ mod tests {
     fn a_queue_that_stands_for_minutes_does_not_grow() {
         let (done, longest, window) = saturate(&mut Pace::default(), 60_000, 10, BATCH);
         assert!(done >= 29_900 * BATCH * 97 / 100, "{done}");
-        assert!(longest <= 25, "{longest}");
-        assert!(window <= 25 * BATCH, "{window}");
+        assert!(longest <= 14, "{longest}");
+        assert!(window <= 13 * BATCH, "{window}");
+    }
+
+    #[test]
+    fn blocks_of_whole_batches_do_not_widen_the_window() {
+        // One and two batches in turn; a batch alone takes up to three blocks.
+        let (done, longest, window) =
+            saturate_in_steps(&mut Pace::default(), 60_000, 31, BATCH / 10, 15);
+        assert!(done >= 29_900 * BATCH / 10 * 97 / 100, "{done}");
+        assert!(longest <= 90, "{longest}");
+        assert!(window <= 45 * 3 / 2 * BATCH / 10, "{window}");
     }
 
     #[test]
     fn the_window_opens_to_whatever_the_network_takes() {
         let mut pace = Pace::default();
-        let (_, _, narrow) = saturate(&mut pace, 500, 10, BATCH);
+        let (_, _, narrow) = saturate(&mut pace, 1_000, 10, BATCH);
         let mut pace = Pace::default();
-        let (done, _, wide) = saturate(&mut pace, 500, 10, 4 * BATCH);
+        let (done, _, wide) = saturate(&mut pace, 1_000, 10, 4 * BATCH);
         assert!(wide > 3 * narrow, "{wide} {narrow}");
-        assert!(done >= 240 * 4 * BATCH * 9 / 10, "{done}");
+        assert!(done >= 490 * 4 * BATCH * 9 / 10, "{done}");
     }
 
     #[test]

@@ -12,7 +12,6 @@ mod genesis;
 mod init;
 mod keys;
 mod localnet;
-mod logging;
 mod output;
 mod proof;
 mod start;
@@ -81,7 +80,7 @@ enum Command {
 
 /// Runs the command of the process' arguments.
 pub fn main() -> ExitCode {
-    logging::abort_on_panic();
+    crate::logging::abort_on_panic();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

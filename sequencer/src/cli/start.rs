@@ -2,10 +2,10 @@
 
 use super::args::{ConfigArgs, GlobalArgs, read_genesis};
 use super::exit::{Code, Failure, Outcome, problems};
-use super::logging;
 use crate::config::{Config, Role};
 use crate::home::Home;
 use crate::keys;
+use crate::logging;
 use crate::node::{self, NodeError, OperatorKeys, Until};
 use crate::version::{COMMIT, VERSION};
 use clap::Args;
@@ -84,6 +84,7 @@ pub(crate) fn run(global: &GlobalArgs, args: &StartArgs) -> Outcome {
         .enable_all()
         .build()?;
     let outcome = runtime.block_on(async {
+        tokio::spawn(logging::report_left_out());
         let until = Until {
             height: args.until_height.map(Height),
             ..Until::default()

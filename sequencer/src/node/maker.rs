@@ -136,8 +136,8 @@ impl Maker {
         let mut stopping = false;
         loop {
             let timeout = match self.decide() {
-                Decision::Cut => {
-                    self.cut();
+                Decision::Cut { bytes_max } => {
+                    self.cut(bytes_max);
                     continue;
                 }
                 _ if stopping => return,
@@ -181,7 +181,7 @@ impl Maker {
         }
     }
 
-    fn cut(&mut self) {
+    fn cut(&mut self, bytes_max: u64) {
         let now = self.clock.now().time;
         let head = self.ingress.view().head;
         let mut builder = BatchBuilder::default();
@@ -190,7 +190,7 @@ impl Maker {
             head,
             self.seq().next(),
             &mut builder,
-            self.body_bytes,
+            usize::try_from(bytes_max).map_or(self.body_bytes, |max| max.min(self.body_bytes)),
         );
         self.batcher.on_cut(now, builder.len());
         if builder.is_empty() {

@@ -2,6 +2,7 @@
 
 use super::record::OrderedBlock;
 use crate::config::{Config, Role};
+use crate::logging::lines_left_out;
 use crate::version::{COMMIT, VERSION};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
@@ -27,9 +28,9 @@ fn latency() -> Histogram {
     Histogram::new(exponential_buckets(0.0001, 2.0, 15))
 }
 
-/// Says in a metric that is always 1 what is running. Scraped metrics carry addresses only, and a
-/// dashboard joins names, roles and versions by it.
-pub(crate) fn register_node_info(
+/// Registers the figures of the process: a metric that is always 1 and says what is running, by which a
+/// dashboard joins names, roles and versions to addresses; and lines that the log left out.
+pub(crate) fn register_process(
     registry: &mut Registry,
     config: &Config,
     network: NetworkId,
@@ -47,6 +48,11 @@ pub(crate) fn register_node_info(
         ("commit", COMMIT.unwrap_or("unknown").to_owned()),
     ];
     registry.register("squad_node", "What is running", Info::new(labels));
+    registry.register(
+        "squad_log_lines_left_out",
+        "Lines about a peer that were one too many in their second",
+        lines_left_out(),
+    );
 }
 
 /// Figures of the core thread.

@@ -167,7 +167,7 @@ pub async fn run(
 ) -> Result<(), NodeError> {
     let name = name(&config, &genesis, keys.as_ref().map(|keys| &keys.identity));
     let mut registry = Registry::default();
-    metrics::register_node_info(&mut registry, &config, genesis.network_id(), &name);
+    metrics::register_process(&mut registry, &config, genesis.network_id(), &name);
     let registry: SharedRegistry = Arc::new(Mutex::new(registry));
     match config.node.role {
         Role::Operator => {

@@ -63,7 +63,7 @@ impl Shell {
             let decision = self.batcher.decide(now.time, &self.pool.load(), &ahead);
             self.pool.set_room(self.batcher.pool_room(now.time));
             match decision {
-                Decision::Cut => self.cut(now.time),
+                Decision::Cut { bytes_max } => self.cut(now.time, bytes_max),
                 Decision::WaitUntil(at) => {
                     self.maker_due = Some(at);
                     return;
@@ -73,11 +73,12 @@ impl Shell {
         }
     }
 
-    fn cut(&mut self, now: Time) {
+    fn cut(&mut self, now: Time, bytes_max: u64) {
         let head = self.view.head;
         let mut builder = BatchBuilder::default();
+        let limit = usize::try_from(bytes_max).map_or(BODY_BYTES, |max| max.min(BODY_BYTES));
         self.pool
-            .drain_into(now, head, self.seq().next(), &mut builder, BODY_BYTES);
+            .drain_into(now, head, self.seq().next(), &mut builder, limit);
         self.batcher.on_cut(now, builder.len());
         if builder.is_empty() {
             return;
