@@ -21,6 +21,11 @@ pub trait LaneView {
     /// Whether a certified tip above `cut`, the cut of the highest certified block, waits to be
     /// ordered.
     fn has_work(&self, cut: &Cut) -> bool;
+
+    /// Whether so many committed blocks wait for their batches that no older ones should be synced.
+    fn is_behind(&self) -> bool {
+        false
+    }
 }
 
 /// The lanes of the mempool answer directly.
@@ -39,5 +44,9 @@ impl LaneView for squad_mempool::Lanes {
 
     fn has_work(&self, cut: &Cut) -> bool {
         Self::has_work(self, cut)
+    }
+
+    fn is_behind(&self) -> bool {
+        Self::is_behind(self)
     }
 }

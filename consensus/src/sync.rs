@@ -32,6 +32,10 @@ impl Core {
         if self.epoch_over {
             return;
         }
+        // Whoever was away for long would otherwise know all blocks long before it has their batches.
+        if cx.lanes.is_behind() && self.sync.is_active() {
+            return cx.wake(cx.now.time.after(self.config.rebroadcast));
+        }
         if let Some(source) = self.sync.poll(self.config.rebroadcast * 2, cx) {
             let from = self.tree.root().height.next();
             cx.send(source, ConsensusMessage::SyncRequest(from));

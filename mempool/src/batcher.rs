@@ -97,7 +97,8 @@ pub struct Batcher {
     last: Option<Time>,
     /// Transactions per second, averaged over about [`RATE_SPAN_MICROS`].
     rate: u64,
-    /// When transactions last waited because enough of the lane did, and what was enough.
+    /// When transactions last waited because enough of the lane did, or enough batches for their proofs,
+    /// and how many bytes were enough.
     held: Option<(Time, u64)>,
 }
 
@@ -134,6 +135,7 @@ impl Batcher {
             bytes_max: ahead.enough.saturating_sub(ahead.bytes),
         };
         if in_flight >= self.config.in_flight_max {
+            self.held = Some((now, ahead.enough));
             return Decision::Idle;
         }
         if load.bytes >= self.config.batch_bytes {
@@ -227,10 +229,13 @@ mod tests {
         assert_eq!(batcher.decide(Time(25 * MS), &waiting, &ahead(1)), CUT);
         let full = load(1_000, 512 << 10, 20 * MS);
         assert_eq!(batcher.decide(Time(20 * MS), &full, &ahead(7)), CUT);
+        assert_eq!(batcher.pool_room(Time(90 * MS)), None);
         assert_eq!(
             batcher.decide(Time(90 * MS), &full, &ahead(8)),
             Decision::Idle
         );
+        // Proofs take a round trip: what comes in that time must not fill a pool without limit.
+        assert_eq!(batcher.pool_room(Time(90 * MS)), Some(u64::MAX / 2));
     }
 
     const fn ahead(in_flight: usize) -> Ahead {

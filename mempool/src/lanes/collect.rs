@@ -119,7 +119,8 @@ impl Lanes {
             return;
         };
         if reason == Reason::Committed {
-            lane.targets.retain(|target| target.reason < reason);
+            lane.targets
+                .retain(|target| target.reason < reason || target.tip == tip);
         }
         if let Some(target) = lane.targets.iter_mut().find(|target| target.tip == tip) {
             target.reason = target.reason.max(reason);

@@ -1,6 +1,6 @@
 //! One lane: its headers from the last processed batch up, on all branches that were seen.
 
-use super::collect::{Fetch, Target};
+use super::collect::{Fetch, Reason, Target};
 use super::config::FORKS_PER_SEQ_MAX;
 use super::trunk::Trunk;
 use super::{LanesConfig, PersistId};
@@ -85,6 +85,8 @@ pub(super) struct Lane {
     pub(super) proofs: BTreeMap<Key, Proof>,
     pub(super) orphans: BTreeMap<OperatorId, Orphan>,
     pub(super) targets: Vec<Target>,
+    /// Wanted no further than [`Lane::reach`], although it is committed beyond.
+    pub(super) held_back: bool,
     pub(super) fetches: BTreeMap<Key, Fetch>,
     /// Bytes of bodies above the committed tip that are held or being written.
     pub(super) bytes: u64,
@@ -116,6 +118,7 @@ impl Lane {
             proofs: BTreeMap::new(),
             orphans: BTreeMap::new(),
             targets: Vec::new(),
+            held_back: false,
             fetches: BTreeMap::new(),
             bytes: 0,
             evidence_given: false,
@@ -192,6 +195,14 @@ impl Lane {
         seq > self.base.seq && seq.0 <= self.committed.seq.0.saturating_add(config.horizon())
     }
 
+    /// As far as the next blocks to be processed reach, and at least one of them.
+    pub(super) fn reach(&self, config: &LanesConfig) -> BatchSeq {
+        let near = BatchSeq(self.base.seq.0.saturating_add(config.horizon()));
+        let mut committed = self.targets.iter();
+        let wanted = committed.find(|target| target.reason == Reason::Committed);
+        wanted.map_or(near, |target| near.max(target.tip.seq))
+    }
+
     /// Keeps a header whose signature is verified. `required` lifts the bound on branches.
     pub(super) fn insert(
         &mut self,
@@ -207,10 +218,9 @@ impl Lane {
         let first = header.seq.prev() == BatchSeq::ZERO;
         let entries_max = config.horizon().saturating_mul(FORKS_PER_SEQ_MAX as u64);
         let crowded = !required && self.at(header.seq).count() >= FORKS_PER_SEQ_MAX;
-        if !self.in_range(header.seq, config)
-            || first != header.parent.is_zero()
-            || crowded
-            || self.entries.len() as u64 >= entries_max
+        // What the next blocks need finds room however much was learnt of later ones.
+        let full = self.entries.len() as u64 >= entries_max && header.seq > self.reach(config);
+        if !self.in_range(header.seq, config) || first != header.parent.is_zero() || crowded || full
         {
             return Inserted::Refused;
         }

@@ -41,7 +41,8 @@
 //!
 //! - No two acknowledgements of this operator contradict each other, across any crash.
 //! - Nothing is signed before it is durable; see [`LaneOutput`].
-//! - Memory per lane: headers in twice the window, four branches deep; 64 proofs, one per operator
+//! - Memory per lane: headers in twice the window, four branches deep, above the committed tip and, while
+//!   blocks wait to be processed, as many above what is; 64 proofs, one per operator
 //!   without a header; 8 targets; 16 fetches. For the own lane besides: one time per batch of the window.
 
 mod acks;
@@ -135,7 +136,7 @@ impl Lanes {
             LaneInput::LeadersChanged(leaders) => self.leaders = leaders,
             LaneInput::Missing { tips, proposer } => self.on_missing(now, tips, proposer, out),
             LaneInput::Committed { height, cut } => self.on_committed(now, height, cut, out),
-            LaneInput::Processed(height) => self.on_processed(height),
+            LaneInput::Processed(height) => self.on_processed(now, height, out),
             LaneInput::EpochReady(committee) => self.on_epoch(now, committee),
         }
     }

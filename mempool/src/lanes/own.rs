@@ -20,7 +20,8 @@ pub struct OwnWindow {
     /// As many bytes keep the network busy: with more the batcher waits
     /// ([`Ahead`](crate::batcher::Ahead)), so that what can't be ordered yet stays in the pool.
     pub enough: u64,
-    /// Whether a limit is reached: the shell then refuses transactions
+    /// Whether a limit is reached, or so many own batches are committed and not processed that their
+    /// headers would crowd out later ones: the shell then refuses transactions
     /// ([`Intake::LaneWindow`](crate::admission::Intake)) and cuts no batch.
     pub full: bool,
 }
@@ -79,7 +80,9 @@ impl Lanes {
                 .pace
                 .window(self.config.block_bytes_max / 2)
                 .min(self.config.window_bytes),
-            full: batches >= self.config.window_batches || lane.bytes >= self.config.window_bytes,
+            full: batches >= self.config.window_batches
+                || lane.bytes >= self.config.window_bytes
+                || lane.entries.len() as u64 >= self.config.horizon().saturating_mul(2),
         }
     }
 

@@ -30,8 +30,10 @@ use std::collections::VecDeque;
 const SAMPLE_SPAN: Duration = Duration::from_secs(1);
 /// How long a rate is remembered: between one and two of these.
 const RATE_SPAN: Duration = Duration::from_secs(5);
-/// The same for the lowest time.
-const LATENCY_SPAN: Duration = Duration::from_secs(30);
+/// The same for the lowest time. Long, because a lane that is held back never sees it: it seals just
+/// after commits. Paths seldom grow longer; where one does, the window is too small until the old time
+/// is forgotten, but never below its floor.
+const LATENCY_SPAN: Duration = Duration::from_secs(150);
 /// Age of the lowest time after which it is measured again.
 const PROBE_AFTER: Duration = Duration::from_secs(10);
 

@@ -556,11 +556,13 @@ fn pass(operator: &mut Operator, micros: u64) {
     operator.micros = end;
 }
 
-/// The others answer everything that is asked, truthfully, until all committed blocks are ready.
+/// The others answer everything that is asked, truthfully, and what is ready is processed, until all
+/// committed blocks are ready.
 fn settle(operator: &mut Operator) {
     operator.connect();
     for _ in 0..400 {
         operator.sync(usize::MAX);
+        operator.process();
         if operator.ready == operator.committed.len() as u64 {
             return;
         }

@@ -1,5 +1,6 @@
 //! Properties of the mempool, one file each.
 
+mod behind;
 mod convergence;
 mod coverage;
 mod cuts;

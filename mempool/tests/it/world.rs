@@ -276,6 +276,8 @@ pub(crate) struct World {
     pub(crate) cut_off: BTreeSet<(u32, u32)>,
     /// Blocks per epoch.
     pub(crate) epoch_blocks: usize,
+    /// Window of lanes that start from now on, in batches.
+    pub(crate) window_batches: u64,
 }
 
 impl World {
@@ -293,6 +295,7 @@ impl World {
             promised: BTreeMap::new(),
             cut_off: BTreeSet::new(),
             epoch_blocks: usize::MAX,
+            window_batches: LanesConfig::new(NETWORK, None).window_batches,
             committee,
         };
         for me in 0..stakes.len() as u32 {
@@ -332,8 +335,12 @@ impl World {
             records: disk.records.values().copied().collect(),
             headers: disk.batches.values().filter(above).copied().collect(),
         };
+        let config = LanesConfig {
+            window_batches: self.window_batches,
+            ..LanesConfig::new(NETWORK, Some(id(me)))
+        };
         Lanes::recover(
-            LanesConfig::new(NETWORK, Some(id(me))),
+            config,
             self.committee
                 .in_epoch(self.epoch_after(disk.processed.0 as usize)),
             Some(Arc::new(key_of(me))),
