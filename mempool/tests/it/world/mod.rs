@@ -1,210 +1,23 @@
 //! Several operators' lanes under virtual time, with a network that loses, repeats and delays, disks
 //! that lose what was not synced, and a stand-in for consensus that commits what enough of them accept.
 
+mod alone;
+mod make;
+
+pub(crate) use alone::Alone;
+pub(crate) use make::{
+    MS, NETWORK, Random, ack, acks_in, at, batch, batch_in, chain, id, persist_id, poa, tip,
+};
+
 use crate::keys::{CountingVerifier, committee, key_of};
-use bytes::Bytes;
 use squad_mempool::lanes::CutCheck;
 use squad_mempool::{LaneInput, LaneOutput, LaneRecord, Lanes, LanesConfig, PersistId, Recovered};
 use squad_primitives::message::LaneMessage;
 use squad_primitives::{
-    Ack, BatchBuilder, Committee, Cut, Digest, Epoch, Evidence, Height, Now, OperatorId, Poa,
-    RollupId, SignedHeader, Stake, Time, Tip, Transaction, TxKind,
+    Committee, Cut, Digest, Epoch, Evidence, Height, OperatorId, Poa, SignedHeader, Stake, Tip,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-
-pub(crate) const NETWORK: Digest = Digest([1; 32]);
-pub(crate) const MS: u64 = 1_000;
-
-/// SplitMix64: a seed gives the same run for ever.
-#[derive(Clone, Debug)]
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-}
-
-pub(crate) fn at(micros: u64) -> Now {
-    Now {
-        time: Time(micros),
-        wall_ms: micros / 1_000,
-    }
-}
-
-pub(crate) fn id(operator: u32) -> OperatorId {
-    OperatorId(operator)
-}
-
-/// A header with one transaction of a given payload size.
-pub(crate) fn batch(lane: u32, parent: Option<Tip>, salt: u64, payload: usize) -> SignedHeader {
-    batch_in(Epoch(0), lane, parent, salt, payload)
-}
-
-pub(crate) fn batch_in(
-    epoch: Epoch,
-    lane: u32,
-    parent: Option<Tip>,
-    salt: u64,
-    payload: usize,
-) -> SignedHeader {
-    let mut bytes = vec![0; payload.max(8)];
-    bytes[..8].copy_from_slice(&salt.to_le_bytes());
-    let transaction = Transaction {
-        rollup: RollupId(1),
-        expiry: Height(100),
-        kind: TxKind::Plain,
-        payload: Bytes::from(bytes),
-    };
-    let mut builder = BatchBuilder::default();
-    builder.push(transaction.id(&NETWORK), &transaction);
-    *builder
-        .seal(&NETWORK, epoch, id(lane), parent, &key_of(lane))
-        .signed()
-}
-
-pub(crate) fn tip(signed: &SignedHeader) -> Tip {
-    signed.header.tip(&NETWORK)
-}
-
-/// A chain of batches of one lane.
-pub(crate) fn chain(lane: u32, length: u64, payload: usize) -> Vec<SignedHeader> {
-    let mut out: Vec<SignedHeader> = Vec::new();
-    for salt in 0..length {
-        let next = batch(lane, out.last().map(tip), salt, payload);
-        out.push(next);
-    }
-    out
-}
-
-pub(crate) fn ack(signer: u32, epoch: u64, tip: Tip) -> Ack {
-    Ack::sign(&NETWORK, Epoch(epoch), tip, id(signer), &key_of(signer))
-}
-
-pub(crate) fn poa(committee: &Committee, tip: Tip, signers: &[u32]) -> Poa {
-    let epoch = committee.epoch().0;
-    let acks: Vec<_> = signers.iter().map(|s| ack(*s, epoch, tip)).collect();
-    Poa::from_acks(committee, tip, &acks).unwrap()
-}
-
-/// One operator's lanes alone, for scripted tests.
-pub(crate) struct Alone {
-    pub(crate) lanes: Lanes,
-    pub(crate) verifier: Arc<CountingVerifier>,
-}
-
-impl Alone {
-    pub(crate) fn new(me: u32, stakes: &[u64]) -> Self {
-        Self::with(LanesConfig::new(NETWORK, Some(id(me))), stakes)
-    }
-
-    pub(crate) fn with(config: LanesConfig, stakes: &[u64]) -> Self {
-        let verifier = Arc::new(CountingVerifier::default());
-        let me = config.me.unwrap().0;
-        let lanes = Lanes::recover(
-            config,
-            committee(0, stakes),
-            Some(Arc::new(key_of(me))),
-            verifier.clone(),
-            Recovered::default(),
-        );
-        let mut alone = Self { lanes, verifier };
-        for peer in 0..stakes.len() as u32 {
-            if peer != me {
-                alone.step(0, LaneInput::PeerConnected(id(peer)));
-            }
-        }
-        alone
-    }
-
-    pub(crate) fn step(&mut self, micros: u64, input: LaneInput) -> Vec<LaneOutput> {
-        let mut out = Vec::new();
-        self.lanes.step(at(micros), input, &mut out);
-        out
-    }
-
-    pub(crate) fn message(
-        &mut self,
-        micros: u64,
-        from: u32,
-        message: LaneMessage,
-    ) -> Vec<LaneOutput> {
-        self.step(
-            micros,
-            LaneInput::Message {
-                from: id(from),
-                message,
-            },
-        )
-    }
-
-    /// Gives a batch and reports every write durable.
-    pub(crate) fn receive(
-        &mut self,
-        micros: u64,
-        from: u32,
-        signed: SignedHeader,
-    ) -> Vec<LaneOutput> {
-        let mut out = self.offer(micros, from, signed);
-        let last = out.iter().filter_map(persist_id).max();
-        if let Some(last) = last {
-            out.extend(self.step(micros, LaneInput::Persisted(last)));
-        }
-        out
-    }
-
-    pub(crate) fn offer(
-        &mut self,
-        micros: u64,
-        from: u32,
-        signed: SignedHeader,
-    ) -> Vec<LaneOutput> {
-        let input = LaneInput::Batch {
-            from: id(from),
-            signed,
-            poas: Vec::new(),
-        };
-        self.step(micros, input)
-    }
-
-    /// Ticks whenever a deadline passes, up to a time.
-    pub(crate) fn run_to(&mut self, micros: u64) -> Vec<(u64, LaneOutput)> {
-        let mut all = Vec::new();
-        while let Some(due) = self.lanes.next_deadline().filter(|due| due.0 <= micros) {
-            let out = self.step(due.0, LaneInput::Tick);
-            all.extend(out.into_iter().map(|output| (due.0, output)));
-        }
-        all
-    }
-}
-
-pub(crate) fn persist_id(output: &LaneOutput) -> Option<PersistId> {
-    match output {
-        LaneOutput::Store { id, .. } | LaneOutput::Persist(id, _) => Some(*id),
-        _ => None,
-    }
-}
-
-pub(crate) fn acks_in(out: &[LaneOutput]) -> Vec<Ack> {
-    out.iter()
-        .filter_map(|output| match output {
-            LaneOutput::Send {
-                message: LaneMessage::Ack(ack),
-                ..
-            } => Some(ack.clone()),
-            _ => None,
-        })
-        .collect()
-}
 
 /// What travels.
 #[derive(Clone, Debug)]
