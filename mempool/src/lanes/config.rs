@@ -1,5 +1,6 @@
 //! Settings and bounds of the lanes.
 
+use squad_primitives::message::HEADERS_PER_PAGE;
 use squad_primitives::{Duration, NetworkId, OperatorId};
 
 /// Settings of the lanes. The durations are local; `block_bytes_max`, `coverage_delay` are equal on all
@@ -65,6 +66,14 @@ pub(crate) const TARGETS_PER_LANE_MAX: usize = 8;
 
 /// Most bodies per lane that are asked for at one time: 16 × 512 KiB = 8 MiB on the way.
 pub(crate) const FETCHES_PER_LANE_MAX: usize = 16;
+
+/// Headers that are looked through for one peer per `rebroadcast`. An honest operator that lags asks for
+/// one gap per lane at a time, mostly a short one: this is 16 full answers, or a short one for each lane
+/// of a committee of 200.
+pub(crate) const HEADERS_ALLOWANCE: u64 = 16 * HEADERS_PER_PAGE as u64;
+
+/// What a request costs of [`HEADERS_ALLOWANCE`] besides the headers that it spans.
+pub(crate) const HEADERS_REQUEST_COST: u64 = 16;
 
 /// Most own batches sent again to one peer in answer to one status: 16 × 512 KiB = 8 MiB.
 pub(crate) const RESENDS_PER_STATUS: u64 = 16;

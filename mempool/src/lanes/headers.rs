@@ -123,26 +123,33 @@ impl Lanes {
     }
 
     /// A peer asks for headers. Those that are forgotten here are served from storage; an empty answer
-    /// sends it to somebody else.
+    /// sends it to somebody else, and so does none, once its allowance is used up.
     pub(super) fn on_headers_request(
         &mut self,
+        now: Time,
         from: OperatorId,
         after: BatchSeq,
         tip: Tip,
         out: &mut Vec<LaneOutput>,
     ) {
-        let Some(lane) = self.lanes.get(&tip.lane) else {
+        if !self.lanes.contains_key(&tip.lane) {
             return out.push(LaneOutput::Fault {
                 peer: from,
                 fault: LaneFault::UnknownLane,
             });
-        };
+        }
         if tip.seq <= after {
             return out.push(LaneOutput::Fault {
                 peer: from,
                 fault: LaneFault::Headers,
             });
         }
+        if !self.may_read(now, from, tip.seq.0 - after.0) {
+            return;
+        }
+        let Some(lane) = self.lanes.get(&tip.lane) else {
+            return;
+        };
         let on_branch = tip.seq <= lane.base.seq || lane.descends(&tip, &lane.base);
         if on_branch && after < lane.base.seq {
             return out.push(LaneOutput::ServeHeaders {

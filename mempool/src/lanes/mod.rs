@@ -34,6 +34,8 @@
 //!   to those who have not acknowledged for 100 ms. The answer is the acknowledgement, or the position
 //!   from which to send again. Gaps are filled by asking for headers,
 //!   then for bodies.
+//! - **Asked for headers**, an operator looks through a limited number of them per peer and 100 ms, so
+//!   that a peer which asks without end costs little.
 //! - **Forks**: a cut descends from the parent's, header by header, so of two branches one is committed
 //!   and the other void.
 //!
@@ -159,7 +161,7 @@ impl Lanes {
             LaneMessage::Poa(poa) => self.on_poa(now, from, *poa, out),
             LaneMessage::Status(tips) => self.on_status(now, from, &tips, out),
             LaneMessage::HeadersRequest { after, tip } => {
-                self.on_headers_request(from, after, tip, out);
+                self.on_headers_request(now, from, after, tip, out);
             }
             LaneMessage::Headers { lane, headers, poa } => {
                 self.on_headers(now, from, lane, headers, poa.map(|poa| *poa), out);

@@ -1,5 +1,6 @@
 //! Status exchange: how operators find out what got lost between them.
 
+use super::config::{HEADERS_ALLOWANCE, HEADERS_REQUEST_COST};
 use super::lane::{Body, key};
 use super::{LaneFault, LaneOutput, Lanes};
 use squad_primitives::cut::CUT_LANES_MAX;
@@ -14,6 +15,9 @@ pub(super) struct Peer {
     answer_at: Time,
     /// When own batches may next be sent again to it.
     resend_at: Time,
+    /// Headers looked through for it since the last refill of its allowance, and the next refill.
+    headers_read: u64,
+    refill_at: Time,
 }
 
 impl Lanes {
@@ -140,6 +144,24 @@ impl Lanes {
                 message: LaneMessage::Ack(ack),
             });
         }
+    }
+
+    /// Whether a request for headers that spans so many is within the peer's allowance. One that is not
+    /// has no answer: an honest asker turns to somebody else.
+    pub(super) fn may_read(&mut self, now: Time, from: OperatorId, span: u64) -> bool {
+        let Some(peer) = self.peers.get_mut(&from) else {
+            return false;
+        };
+        if peer.refill_at <= now {
+            peer.headers_read = 0;
+            peer.refill_at = now.after(self.config.rebroadcast);
+        }
+        let cost = span.min(HEADERS_ALLOWANCE / 4) + HEADERS_REQUEST_COST;
+        let allowed = peer.headers_read + cost <= HEADERS_ALLOWANCE;
+        if allowed {
+            peer.headers_read += cost;
+        }
+        allowed
     }
 
     fn may_answer(&mut self, now: Time, to: OperatorId) -> bool {

@@ -141,6 +141,47 @@ fn duplicates_cost_no_checks() {
     assert!(held <= 1 << 10, "{held} bytes kept");
 }
 
+/// Headers are looked through for a peer as far as its allowance goes, however much it asks. Others have
+/// their own, and it is full again after 100 ms.
+#[test]
+fn a_flood_of_requests_for_headers_gets_few_answers() {
+    let mut alone = alone();
+    let batches = chain(1, WINDOW, 20);
+    for signed in &batches {
+        alone.receive(0, 1, *signed);
+    }
+    let mut wanted = tip(&batches[WINDOW as usize - 1]);
+    let mut answers = |micros: u64, from: u32, wanted: Tip| {
+        let is_answer = |output: &LaneOutput| {
+            matches!(
+                output,
+                LaneOutput::ServeHeaders { .. }
+                    | LaneOutput::Send {
+                        message: LaneMessage::Headers { .. },
+                        ..
+                    }
+            )
+        };
+        let after = BatchSeq(0);
+        let mut number = 0;
+        for _ in 0..FLOOD {
+            let request = LaneMessage::HeadersRequest { after, tip: wanted };
+            let out = alone.message(micros, from, request);
+            number += out.iter().filter(|output| is_answer(output)).count();
+        }
+        number
+    };
+    let first = answers(0, LIAR, wanted);
+    assert!((100..=256).contains(&first), "{first} short ones");
+    assert_eq!(answers(99_999, LIAR, wanted), 0);
+    assert_eq!(answers(0, 2, wanted), first, "another peer");
+    assert_eq!(answers(100_000, LIAR, wanted), first);
+    // What spans more costs more, whether it exists or not.
+    wanted.seq = BatchSeq(u64::MAX);
+    let long = answers(200_000, LIAR, wanted);
+    assert!((1..=4).contains(&long), "{long} long ones");
+}
+
 /// Requests of any kind are answered or refused at once and leave nothing behind.
 #[test]
 fn floods_of_requests_leave_nothing_behind() {
