@@ -169,6 +169,15 @@ impl MemoryStore {
     }
 }
 
+fn head(digest: Digest, body: &StoredBody) -> BodyHead {
+    BodyHead {
+        digest,
+        tag: body.tag,
+        header: body.header.clone(),
+        body_bytes: u32::try_from(body.body.len()).unwrap_or(u32::MAX),
+    }
+}
+
 impl Store for MemoryStore {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
         Ok(self.lock().durable.tables.get(table, key))
@@ -190,6 +199,11 @@ impl Store for MemoryStore {
         Ok(self.lock().durable.bodies.get(digest).cloned())
     }
 
+    fn body_head(&self, digest: &Digest) -> Result<Option<BodyHead>, StorageError> {
+        let durable = &self.lock().durable;
+        Ok(durable.bodies.get(digest).map(|body| head(*digest, body)))
+    }
+
     fn has_body(&self, digest: &Digest) -> Result<bool, StorageError> {
         Ok(self.lock().durable.bodies.contains_key(digest))
     }
@@ -204,12 +218,7 @@ impl Store for MemoryStore {
             let Some(body) = durable.bodies.get(&digest).filter(|body| body.tag >= since) else {
                 continue;
             };
-            visitor(BodyHead {
-                digest,
-                tag: body.tag,
-                header: body.header.clone(),
-                body_bytes: u32::try_from(body.body.len()).unwrap_or(u32::MAX),
-            });
+            visitor(head(digest, body));
         }
         Ok(())
     }

@@ -73,6 +73,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// As for [`get`](Self::get). A corrupt record is an error, never an absence.
     fn body(&self, digest: &Digest) -> Result<Option<StoredBody>, StorageError>;
 
+    /// The header of a stored batch. Reads no more than that: for walking along a lane.
+    ///
+    /// # Errors
+    /// As for [`body`](Self::body); the body itself is not checked.
+    fn body_head(&self, digest: &Digest) -> Result<Option<BodyHead>, StorageError>;
+
     /// Whether the batch with this digest is durable here.
     ///
     /// # Errors

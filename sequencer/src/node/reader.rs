@@ -122,7 +122,7 @@ impl Reader {
     ) -> Result<Vec<SignedHeader>, StorageError> {
         let mut headers = std::collections::VecDeque::new();
         let mut digest = tip.digest;
-        while let Some(stored) = self.store.body(&digest)? {
+        while let Some(stored) = self.store.body_head(&digest)? {
             let StoredHeader { signed, .. } =
                 codec::decode(&stored.header).map_err(|_| corrupt(Table::BodyIndex))?;
             if signed.header.seq <= after || headers.len() >= HEADERS_WALK_MAX {

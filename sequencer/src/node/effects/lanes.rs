@@ -46,7 +46,9 @@ impl Effects {
             LaneOutput::BroadcastBatch { tip, poas } => self.send_batch(None, &tip, poas),
             LaneOutput::Resend { to, tip } => self.send_batch(Some(to), &tip, Vec::new()),
             LaneOutput::FetchBatch { from, tip } => self.fetch(from, tip),
-            LaneOutput::ServeHeaders { to, after, tip } => self.serve_headers(to, after, &tip),
+            LaneOutput::ServeHeaders { to, after, tip } => {
+                self.header_servers.ask(&self.world, to, after, tip);
+            }
             LaneOutput::Evidence(evidence) => {
                 self.world.metrics.evidence.inc();
                 tracing::error!(operator = %evidence.operator(), ?evidence, "lane owner contradicted itself");
@@ -134,21 +136,6 @@ impl Effects {
             }
             Ok(None) => {
                 tracing::warn!(seq = %tip.seq, lane = %tip.lane, "a batch to be sent is not stored")
-            }
-            Err(error) => fatal(&error),
-        }
-    }
-
-    fn serve_headers(&self, to: OperatorId, after: BatchSeq, tip: &Tip) {
-        match self.world.reader.headers_back(tip, after) {
-            Ok(headers) if headers.is_empty() => {}
-            Ok(headers) => {
-                let message = LaneMessage::Headers {
-                    lane: tip.lane,
-                    headers,
-                    poa: None,
-                };
-                self.lane_send(Some(to), class_of(&message), peer::encode(&message));
             }
             Err(error) => fatal(&error),
         }

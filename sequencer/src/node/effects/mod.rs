@@ -1,6 +1,7 @@
 //! Carries out what the cores ask for: writes, messages, fetches, blocks to order.
 
 mod consensus;
+mod headers;
 mod lanes;
 mod status;
 
@@ -14,6 +15,7 @@ use super::metrics::CoreMetrics;
 use super::pipeline::{PipelineSender, ToOrder};
 use super::reader::Reader;
 use bytes::Bytes;
+use headers::HeaderServers;
 use squad_consensus::{Host, KeyRange, Output};
 use squad_mempool::{LaneOutput, Lanes};
 use squad_network::data::DataPlane;
@@ -82,6 +84,7 @@ pub(crate) struct Effects {
     committed: Height,
     processed: Height,
     connected: BTreeSet<OperatorId>,
+    header_servers: HeaderServers,
     committee: Committee,
 }
 
@@ -107,6 +110,7 @@ impl Effects {
             committed: processed,
             processed,
             connected: BTreeSet::new(),
+            header_servers: HeaderServers::default(),
             committee,
         }
     }

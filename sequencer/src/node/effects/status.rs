@@ -16,6 +16,7 @@ impl Effects {
             self.connected.insert(peer);
         } else {
             self.connected.remove(&peer);
+            self.header_servers.forget(peer);
         }
     }
 

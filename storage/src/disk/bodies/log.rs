@@ -136,6 +136,28 @@ impl BodyLog {
         }))
     }
 
+    pub(crate) fn head(&self, digest: &Digest) -> Result<Option<BodyHead>, StorageError> {
+        let Some(place) = self.segments.find(digest)? else {
+            return Ok(None);
+        };
+        let Some(file) = self.segments.file(place.segment)? else {
+            return Ok(None);
+        };
+        let folder = &self.segments.folder;
+        let found = segment::read_head(&file, folder, place.segment, place.offset, place.end())?;
+        let head = found.filter(|head| head.prefix.digest == *digest && head.prefix.place == place);
+        let head = head.ok_or(StorageError::CorruptBody {
+            segment: place.segment,
+            offset: place.offset,
+        })?;
+        Ok(Some(BodyHead {
+            digest: *digest,
+            tag: head.prefix.tag,
+            header: head.header,
+            body_bytes: place.body_bytes,
+        }))
+    }
+
     /// Shows the heads of all durable bodies with a tag of at least `since`, in the order of their
     /// appending.
     pub(crate) fn visit(

@@ -78,6 +78,14 @@ fn assert_stored(log: &BodyLog, expected: &NewBody) {
         (stored.tag, stored.header, stored.body),
         (expected.tag, expected.header.clone(), expected.body.clone())
     );
+    let head = log.head(&expected.digest).expect("readable");
+    let expected = BodyHead {
+        digest: expected.digest,
+        tag: expected.tag,
+        header: expected.header.clone(),
+        body_bytes: expected.body.len() as u32,
+    };
+    assert_eq!(head, Some(expected));
 }
 
 /// A folder as a crash leaves it: the files of a log that was never closed.

@@ -190,6 +190,10 @@ impl Store for DiskStore {
         self.bodies.get(digest)
     }
 
+    fn body_head(&self, digest: &Digest) -> Result<Option<BodyHead>, StorageError> {
+        self.bodies.head(digest)
+    }
+
     fn has_body(&self, digest: &Digest) -> Result<bool, StorageError> {
         self.bodies.contains(digest)
     }
