@@ -17,6 +17,11 @@ use squad_primitives::{Batch, NetworkId, OperatorId, Poa, SignedHeader};
 use squad_proto::peer::{self, PeerMessage};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
+use tokio::sync::Semaphore;
+
+/// Batches that are read for peers at the same time. A peer that asks and gives up at once would
+/// otherwise begin as many as the machine has threads for.
+const READS_MAX: usize = 4;
 
 /// A batch to be checked.
 #[derive(Debug)]
@@ -36,6 +41,8 @@ pub(crate) struct Gate {
     reader: Arc<Reader>,
     /// Where messages about finality go, if they are followed.
     mach: Option<MachSender>,
+    /// Batches that are being read for peers.
+    reads: Arc<Semaphore>,
     links: std::sync::OnceLock<DataPlane>,
 }
 
@@ -52,6 +59,7 @@ impl Gate {
             checker,
             reader,
             mach,
+            reads: Arc::new(Semaphore::new(READS_MAX)),
             links: std::sync::OnceLock::new(),
         }
     }
@@ -139,12 +147,22 @@ impl Inbound for Gate {
                 return futures::future::ready(None).boxed();
             }
         };
-        let reader = self.reader.clone();
-        tokio::task::spawn_blocking(move || match reader.batch(&digest) {
-            Ok(batch) => batch.map(|batch| encode_batch(&batch)),
-            Err(error) => super::fatal(&error),
-        })
-        .map(|result| result.ok().flatten())
+        let (reader, reads) = (self.reader.clone(), self.reads.clone());
+        async move {
+            // The semaphore is never closed.
+            let place = reads.acquire_owned().await.ok()?;
+            tokio::task::spawn_blocking(move || {
+                // Given back when the reading is over, which giving up does not end.
+                let _place = place;
+                match reader.batch(&digest) {
+                    Ok(batch) => batch.map(|batch| encode_batch(&batch)),
+                    Err(error) => super::fatal(&error),
+                }
+            })
+            .await
+            .ok()
+            .flatten()
+        }
         .boxed()
     }
 
