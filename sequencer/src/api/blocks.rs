@@ -8,8 +8,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// Blocks read from the store at once while history is replayed.
+/// Most blocks read from the store at once while history is replayed. A reader begins with one and gets
+/// twice as many each time, so that little is read for those who leave at once.
 const READ_AHEAD: u64 = 8;
+/// Transactions after which no further block is read ahead: about 40 KiB of ids.
+const READ_AHEAD_TRANSACTIONS: usize = 1_024;
 
 /// A transaction in an ordered block.
 #[derive(Clone, Debug)]
@@ -173,15 +176,30 @@ pub(crate) struct BlockReader {
     ctx: Shared,
     head: watch::Receiver<Height>,
     ahead: VecDeque<Arc<OrderedBlock>>,
+    /// Blocks to be read next time.
+    next_read: u64,
+    /// Whether it waits for its turn where history is read.
+    yields: bool,
 }
 
 impl BlockReader {
-    /// A reader that starts anywhere.
+    /// A client's reader, which starts anywhere.
     pub(crate) fn new(ctx: Shared) -> Self {
         Self {
             head: ctx.node.hub.subscribe(),
             ctx,
             ahead: VecDeque::new(),
+            next_read: 1,
+            yields: true,
+        }
+    }
+
+    /// A reader on behalf of all clients, which waits for none of them even if it falls behind.
+    pub(crate) fn of_node(ctx: Shared) -> Self {
+        Self {
+            next_read: READ_AHEAD,
+            yields: false,
+            ..Self::new(ctx)
         }
     }
 
@@ -199,19 +217,36 @@ impl BlockReader {
                 return Ok(block);
             }
         }
-        let ctx = Arc::clone(&self.ctx);
-        self.ahead = blocking(move || read(&ctx, height)).await?;
+        let (ctx, count) = (Arc::clone(&self.ctx), self.next_read);
+        let read = move || read(&ctx, height, count);
+        self.ahead = match self.yields {
+            true => self.ctx.read_history(read).await?,
+            false => blocking(read).await?,
+        };
+        self.next_read = READ_AHEAD.min(2 * count);
         let first = self.ahead.pop_front();
         first.ok_or_else(|| Failure::pruned(height, self.ctx.node.reader.earliest()))
     }
 }
 
-fn read(ctx: &Context, from: Height) -> Result<VecDeque<Arc<OrderedBlock>>, Failure> {
-    let last = ctx.head().0.min(from.0.saturating_add(READ_AHEAD - 1));
+/// At least one and at most `count` blocks from a height on.
+fn read(ctx: &Context, from: Height, count: u64) -> Result<VecDeque<Arc<OrderedBlock>>, Failure> {
+    let last = ctx.head().0.min(from.0.saturating_add(count - 1));
     let mut blocks = VecDeque::new();
+    let mut transactions = 0;
     for height in from.0..=last {
+        if transactions > READ_AHEAD_TRANSACTIONS {
+            break;
+        }
         match ctx.block_at(Height(height)) {
-            Ok(block) => blocks.push_back(block),
+            Ok(block) => {
+                transactions += block
+                    .rollups
+                    .iter()
+                    .map(|part| part.ids.len())
+                    .sum::<usize>();
+                blocks.push_back(block);
+            }
             Err(failure) if blocks.is_empty() => return Err(failure),
             Err(_) => break,
         }

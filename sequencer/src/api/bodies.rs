@@ -63,20 +63,15 @@ impl BodyCache {
         Ok(batch)
     }
 
-    /// The batches of a block that `wanted` names by their index in its headers. May read the disk.
+    /// A batch of a block by its index in the headers. May read the disk.
     pub(crate) fn of_block(
         &self,
         node: &NodeHandle,
         block: &OrderedBlock,
-        wanted: impl Fn(u32) -> bool,
-    ) -> Result<Vec<Option<Batch>>, Failure> {
-        (0..)
-            .zip(&block.headers)
-            .map(|(index, signed)| {
-                wanted(index)
-                    .then(|| self.load(node, &signed.header.digest(&node.network)))
-                    .transpose()
-            })
-            .collect()
+        index: u32,
+    ) -> Result<Batch, Failure> {
+        let signed = block.headers.get(index as usize);
+        let signed = signed.ok_or_else(|| Failure::internal("a block has no such batch"))?;
+        self.load(node, &signed.header.digest(&node.network))
     }
 }

@@ -4,6 +4,7 @@
 use super::bodies::BodyCache;
 use super::connections::ClientInfo;
 use super::errors::Failure;
+use super::history::HistoryReads;
 use super::limits::{AddressLimits, Class, Rates};
 use super::metrics::ApiMetrics;
 use super::ordered::OrderedWaiters;
@@ -31,6 +32,7 @@ pub(crate) struct Context {
     pub(crate) node: NodeHandle,
     pub(crate) metrics: ApiMetrics,
     pub(crate) bodies: BodyCache,
+    history: HistoryReads,
     pub(crate) ordered: Arc<OrderedWaiters>,
     /// The own lane's newest batches; `None` for observers.
     pub(crate) own: Option<Arc<OwnLane>>,
@@ -80,6 +82,7 @@ impl Context {
             node,
             metrics,
             bodies: BodyCache::default(),
+            history: HistoryReads::default(),
             message_bytes_limit: config.grpc.message_bytes_limit,
             endpoint,
             shutdown,
@@ -113,6 +116,33 @@ impl Context {
     /// The expiry that an expiry of 0 stands for.
     pub(crate) fn default_expiry(&self) -> Height {
         default_expiry(self.head(), self.node.genesis.consensus.expiry_max_blocks)
+    }
+
+    /// Runs what reads the block at a height and its batches: at once if it is among the newest, else
+    /// when history has its turn.
+    pub(crate) async fn read_at<T: Send + 'static>(
+        &self,
+        height: Height,
+        work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        match self.node.hub.recent(height) {
+            Some(_) => blocking(work).await,
+            None => self.history.run(work).await,
+        }
+    }
+
+    /// Runs what reads history.
+    pub(crate) async fn read_history<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        self.history.run(work).await
+    }
+
+    /// Takes all places of those who read history.
+    #[cfg(test)]
+    pub(crate) fn occupy_history(&self) -> OwnedSemaphorePermit {
+        self.history.occupy()
     }
 
     /// Takes tokens from the client's bucket.

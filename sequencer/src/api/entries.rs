@@ -9,6 +9,8 @@ use bytes::Bytes;
 use squad_primitives::{Batch, RollupId};
 use squad_proto::convert::digests_packed;
 use squad_proto::v1;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// What is asked for of a block's entries.
 #[derive(Clone, Copy, Debug)]
@@ -17,23 +19,6 @@ pub(crate) struct Selection {
     pub(crate) rollup: Option<RollupId>,
     /// Transactions too, besides their ids.
     pub(crate) payload: bool,
-}
-
-impl Selection {
-    /// Which batches are needed for the transactions of a block.
-    pub(crate) fn wants(&self, block: &OrderedBlock) -> impl Fn(u32) -> bool + use<> {
-        let mut wanted = vec![self.payload && self.rollup.is_none(); block.headers.len()];
-        if self.payload
-            && let Some(part) = self.rollup.and_then(|rollup| block.rollup(rollup))
-        {
-            for place in &part.places {
-                if let Some(slot) = wanted.get_mut(place.batch as usize) {
-                    *slot = true;
-                }
-            }
-        }
-        move |batch| wanted.get(batch as usize).copied().unwrap_or(false)
-    }
 }
 
 /// Entries of one message.
@@ -49,14 +34,19 @@ pub(crate) struct Page {
 const ENTRY_OVERHEAD: usize = 8;
 
 /// The entries from the `from`th on, counted over all selected parts, up to about `bytes_limit` bytes
-/// and at least one. `batches` are those of the block, by index of its headers.
+/// and at least one. `load` gives a batch of the block by its index in the headers; only those are asked
+/// for that hold transactions of this page.
 pub(crate) fn page(
     block: &OrderedBlock,
     selection: Selection,
-    batches: &[Option<Batch>],
+    load: impl Fn(u32) -> Result<Batch, Failure>,
     from: u32,
     bytes_limit: usize,
 ) -> Result<Page, Failure> {
+    let mut batches = Batches {
+        load,
+        held: BTreeMap::new(),
+    };
     let selected = block
         .rollups
         .iter()
@@ -75,7 +65,7 @@ pub(crate) fn page(
             page.next = Some(from + count(taken));
             break;
         }
-        let (entries, length) = part_entries(part, first, selection, batches, &mut budget)?;
+        let (entries, length) = part_entries(part, first, selection, &mut batches, &mut budget)?;
         taken += length;
         page.entries.push(entries);
         if first + length < part.ids.len() {
@@ -91,11 +81,26 @@ fn count(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
 
+/// Batches of one page.
+struct Batches<L> {
+    load: L,
+    held: BTreeMap<u32, Batch>,
+}
+
+impl<L: Fn(u32) -> Result<Batch, Failure>> Batches<L> {
+    fn get(&mut self, index: u32) -> Result<&Batch, Failure> {
+        match self.held.entry(index) {
+            Entry::Occupied(held) => Ok(held.into_mut()),
+            Entry::Vacant(free) => Ok(free.insert((self.load)(index)?)),
+        }
+    }
+}
+
 fn part_entries(
     part: &RollupPart,
     first: usize,
     selection: Selection,
-    batches: &[Option<Batch>],
+    batches: &mut Batches<impl Fn(u32) -> Result<Batch, Failure>>,
     budget: &mut usize,
 ) -> Result<(v1::RollupEntries, usize), Failure> {
     let mut transactions = Vec::new();
@@ -123,13 +128,10 @@ fn part_entries(
 fn transaction(
     part: &RollupPart,
     index: usize,
-    batches: &[Option<Batch>],
+    batches: &mut Batches<impl Fn(u32) -> Result<Batch, Failure>>,
 ) -> Result<Bytes, Failure> {
-    part.places
-        .get(index)
-        .and_then(|place| {
-            let batch = batches.get(place.batch as usize)?.as_ref()?;
-            batch.encoded(place.index as usize)
-        })
-        .ok_or_else(|| Failure::internal("an ordered transaction is not in its batch"))
+    let missing = || Failure::internal("an ordered transaction is not in its batch");
+    let place = part.places.get(index).ok_or_else(missing)?;
+    let batch = batches.get(place.batch)?;
+    batch.encoded(place.index as usize).ok_or_else(missing)
 }

@@ -16,6 +16,7 @@
 //! - **Nothing is queued per stream.** Items are made when the transport asks for them (`feed`).
 //! - **Streams are the same on every node**, but for signatures in block headers (`proofs`), so that a
 //!   client may resume at another operator or an observer.
+//! - **History yields.** What is no longer in memory is read for few clients at a time (`history`).
 //! - Calls that may wait for the disk run on the blocking pool, never on the tasks that serve sockets.
 
 mod blocks;
@@ -29,6 +30,7 @@ mod feed;
 mod finality;
 mod grpc;
 mod health;
+mod history;
 mod http;
 mod limits;
 mod metrics;

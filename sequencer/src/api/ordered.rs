@@ -104,7 +104,7 @@ impl OrderedWaiters {
 
     /// Follows the node's blocks until the runtime ends.
     pub(crate) async fn follow(ctx: Shared) {
-        let mut blocks = BlockReader::new(ctx.clone());
+        let mut blocks = BlockReader::of_node(ctx.clone());
         let mut height = ctx.head().next();
         while let Ok(block) = blocks.wait_for(height).await {
             ctx.ordered.on_block(&block);

@@ -32,9 +32,8 @@ impl BlockService for Service {
     ) -> Result<Response<v1::GetBlockResponse>, Status> {
         let ctx = Arc::clone(&self.0);
         let request = request.into_inner();
-        Ok(Response::new(
-            blocking(move || get_block(&ctx, &request)).await?,
-        ))
+        let work = move || get_block(&ctx, &request);
+        Ok(Response::new(self.0.read_history(work).await?))
     }
 
     type SubscribeBlocksStream = Items<v1::SubscribeBlocksResponse>;
@@ -66,9 +65,8 @@ impl BlockService for Service {
     ) -> Result<Response<v1::GetBatchResponse>, Status> {
         let ctx = Arc::clone(&self.0);
         let request = request.into_inner();
-        Ok(Response::new(
-            blocking(move || get_batch(&ctx, &request)).await?,
-        ))
+        let work = move || get_batch(&ctx, &request);
+        Ok(Response::new(self.0.read_history(work).await?))
     }
 }
 
@@ -140,13 +138,8 @@ fn get_block(
         rollup,
         payload: view == v1::BlockView::Full,
     };
-    let batches = match selection.payload {
-        true => ctx
-            .bodies
-            .of_block(&ctx.node, &block, selection.wants(&block))?,
-        false => Vec::new(),
-    };
-    let page = page(&block, selection, &batches, from, PAGE_BYTES)?;
+    let load = |index| ctx.bodies.of_block(&ctx.node, &block, index);
+    let page = page(&block, selection, load, from, PAGE_BYTES)?;
     response.entries = page.entries;
     if let Some(index) = page.next {
         response.next_page_token = form.encode(Position {

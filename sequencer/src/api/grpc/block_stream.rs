@@ -6,24 +6,21 @@
 //! (`api::proofs`).
 
 use crate::api::blocks::BlockReader;
-use crate::api::context::{Shared, blocking};
+use crate::api::context::Shared;
 use crate::api::cursor::{CursorForm, Position, Stage};
-use crate::api::entries::{Selection, page};
+use crate::api::entries::{Page, Selection, page};
 use crate::api::errors::Failure;
 use crate::api::feed::{Item, Source};
 use crate::api::proofs;
 use crate::node::record::OrderedBlock;
 use bytes::Bytes;
-use squad_primitives::{Batch, Height, RollupId};
+use squad_primitives::{Height, RollupId};
 use squad_proto::v1;
 use squad_proto::v1::subscribe_blocks_request::From;
 use std::sync::Arc;
 
 /// Entries of one item, in bytes.
 const PART_BYTES: usize = 1 << 20;
-
-/// A block with its batches, by index of its headers, as far as they are needed.
-type Loaded = (Arc<OrderedBlock>, Arc<[Option<Batch>]>);
 
 /// Source of the stream.
 #[derive(Debug)]
@@ -33,8 +30,9 @@ pub(super) struct Blocks {
     headers_only: bool,
     blocks: BlockReader,
     position: Position,
-    /// The block at `position`, once it was read, with the batches that are needed.
-    current: Option<Loaded>,
+    /// The block at `position`, once it was read. Its batches are loaded for each item: a reader that
+    /// stops in the middle of a block must not hold them.
+    current: Option<Arc<OrderedBlock>>,
 }
 
 impl Blocks {
@@ -80,18 +78,22 @@ impl Blocks {
         Ok((source, form))
     }
 
-    async fn load(&mut self) -> Result<Loaded, Failure> {
-        let block = self.blocks.wait_for(self.position.height).await?;
-        if self.headers_only || !self.selection.payload {
-            return Ok((block, Arc::default()));
+    /// The next entries of a block.
+    async fn page(&self, block: &Arc<OrderedBlock>) -> Result<Page, Failure> {
+        let (selection, from) = (self.selection, self.position.index);
+        if self.headers_only {
+            return Ok(Page::default());
         }
-        let (ctx, selection) = (Arc::clone(&self.ctx), self.selection);
-        blocking(move || {
-            let wanted = selection.wants(&block);
-            let batches = ctx.bodies.of_block(&ctx.node, &block, wanted)?;
-            Ok((block, batches.into()))
-        })
-        .await
+        let (ctx, read) = (Arc::clone(&self.ctx), Arc::clone(block));
+        let work = move || {
+            let load = |index| ctx.bodies.of_block(&ctx.node, &read, index);
+            page(&read, selection, load, from, PART_BYTES)
+        };
+        match selection.payload {
+            true => self.ctx.read_at(block.height(), work).await,
+            // Reads nothing.
+            false => work(),
+        }
     }
 }
 
@@ -111,22 +113,16 @@ impl Source for Blocks {
     }
 
     async fn next(&mut self) -> Result<Option<v1::BlockPart>, Failure> {
-        if self.current.is_none() {
-            self.current = Some(self.load().await?);
-        }
-        let Some((block, batches)) = &self.current else {
-            return Err(Failure::internal("a block that was loaded is gone"));
+        let block = match &self.current {
+            Some(block) => Arc::clone(block),
+            None => self.blocks.wait_for(self.position.height).await?,
         };
+        self.current = Some(Arc::clone(&block));
         let from = self.position.index;
-        let (entries, next) = if self.headers_only {
-            (Vec::new(), None)
-        } else {
-            let page = page(block, self.selection, batches, from, PART_BYTES)?;
-            (page.entries, page.next)
-        };
+        let Page { entries, next } = self.page(&block).await?;
         let part = v1::BlockPart {
             height: block.height().0,
-            header: (from == 0).then(|| proofs::header(&self.ctx, block, self.selection.rollup)),
+            header: (from == 0).then(|| proofs::header(&self.ctx, &block, self.selection.rollup)),
             entries,
             last: next.is_none(),
         };
@@ -150,6 +146,79 @@ impl Source for Blocks {
                 Item::Content(part) => Message::Block(part),
                 Item::Heartbeat(heartbeat) => Message::Heartbeat(heartbeat),
             }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::connections::ClientInfo;
+    use crate::api::feed::feed;
+    use crate::api::testing::{ROLLUPS, TestNode, transaction};
+    use futures::StreamExt as _;
+    use futures::future::poll_immediate;
+    use futures::stream::BoxStream;
+    use tokio::sync::Semaphore;
+    use v1::subscribe_blocks_response::Item as Message;
+
+    fn subscribe(
+        ctx: &Shared,
+        from: Option<From>,
+    ) -> BoxStream<'static, Result<v1::SubscribeBlocksResponse, tonic::Status>> {
+        let request = v1::SubscribeBlocksRequest {
+            from,
+            include_payload: true,
+            ..Default::default()
+        };
+        let client = ClientInfo {
+            address: [127, 0, 0, 1].into(),
+            streams: Arc::new(Semaphore::new(1)),
+        };
+        let slot = ctx.open_stream(&client).unwrap();
+        let (source, form) = Blocks::open(ctx, &request).unwrap();
+        feed(Arc::clone(ctx), source, form, slot)
+    }
+
+    fn part(item: Option<Result<v1::SubscribeBlocksResponse, tonic::Status>>) -> v1::BlockPart {
+        match item.expect("the stream ended").unwrap().item {
+            Some(Message::Block(part)) => part,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Readers of history wait for each other, those who follow the head for nobody.
+    #[tokio::test]
+    async fn who_follows_the_head_does_not_wait_for_those_who_read_history() {
+        let node = TestNode::operator(0);
+        let order = |number| {
+            node.order(&[node.batch(0, &[transaction(ROLLUPS[0], number + 10, number, 8)])]);
+        };
+        // More than are kept in memory.
+        (0..200).for_each(order);
+        let ctx = node.context();
+        let mut old = subscribe(&ctx, Some(From::FromHeight(1)));
+        let mut live = subscribe(&ctx, None);
+        for stream in [&mut old, &mut live] {
+            let hello = stream.next().await.unwrap().unwrap();
+            assert!(matches!(hello.item, Some(Message::Hello(_))));
+        }
+        let occupied = ctx.occupy_history();
+        assert!(poll_immediate(old.next()).await.is_none());
+        for number in 200..210 {
+            order(number);
+            let part = part(live.next().await);
+            assert_eq!(part.height, number + 1);
+            assert_eq!(part.entries[0].transactions.len(), 1);
+        }
+        assert!(poll_immediate(old.next()).await.is_none());
+        drop(occupied);
+        for height in 1..=210 {
+            let part = part(old.next().await);
+            assert_eq!(
+                (part.height, part.entries[0].transactions.len()),
+                (height, 1)
+            );
         }
     }
 }

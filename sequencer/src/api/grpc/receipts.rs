@@ -4,7 +4,7 @@
 //! durable before a restart and is not ordered yet comes once it is.
 
 use crate::api::blocks::batch_in;
-use crate::api::context::{Context, Shared, blocking};
+use crate::api::context::{Context, Shared};
 use crate::api::cursor::{CursorForm, Position, Stage};
 use crate::api::errors::Failure;
 use crate::api::feed::{Item, Source};
@@ -65,9 +65,7 @@ impl Receipts {
             ],
         );
         let position = if request.from_cursor.is_empty() {
-            // Before the first batch since the start, the node's status knows the tip.
-            let tip = own.tip().max(ctx.node.status.borrow().own_tip);
-            Position::start(Stage::Accepted, Height(tip.next().0))
+            Position::start(Stage::Accepted, Height(tip(ctx, own).next().0))
         } else {
             form.decode("from_cursor", &request.from_cursor)?
         };
@@ -102,11 +100,16 @@ impl Receipts {
             if let Some(batch) = self.own.get(seq) {
                 return Ok(batch);
             }
-            let (ctx, lane, last) = (Arc::clone(&self.ctx), self.own.lane(), self.last.clone());
-            let found = blocking(move || ordered(&ctx, lane, seq, last)).await?;
-            if let Some((batch, block)) = found {
-                self.last = Some(block);
-                return Ok(batch);
+            // Above the tip there is nothing to look for. It is not known before the first batch since
+            // the start.
+            let known = self.own.tip() > BatchSeq::ZERO;
+            if !known || seq <= tip(&self.ctx, &self.own) {
+                let (ctx, lane, last) = (Arc::clone(&self.ctx), self.own.lane(), self.last.clone());
+                let read = move || ordered(&ctx, lane, seq, last);
+                if let Some((batch, block)) = self.ctx.read_history(read).await? {
+                    self.last = Some(block);
+                    return Ok(batch);
+                }
             }
             let changed = tokio::select! {
                 changed = self.tip.changed() => changed,
@@ -115,6 +118,11 @@ impl Receipts {
             changed.map_err(|_| Failure::shutting_down())?;
         }
     }
+}
+
+/// Last own batch. Before the first one since the start, the node's status knows it.
+fn tip(ctx: &Context, own: &OwnLane) -> BatchSeq {
+    own.tip().max(ctx.node.status.borrow().own_tip)
 }
 
 /// An own batch that is ordered, and its block.
