@@ -70,7 +70,7 @@ struct FloodArgs {
     /// Light load, transactions per second
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(10..=100_000))]
     load: u64,
-    /// Messages per second to each operator, where an operator floods
+    /// Messages per second to each operator, where an operator forges or repeats
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(100..=1_000_000))]
     rate: u64,
     /// Directory of homes and figures; must not exist. It is deleted after a clean run
@@ -89,6 +89,10 @@ enum FloodKind {
     Forged,
     /// An operator that sends the same 1,000 messages
     Repeated,
+    /// An operator that asks for everything and reads no answer
+    Asks,
+    /// An operator that fills its lane at ten times its fair share
+    Share,
     /// Idle connections, dropped streams and unread streams of clients
     Clients,
 }
@@ -99,6 +103,8 @@ impl From<FloodKind> for flood::Kind {
             FloodKind::Handshakes => Self::Handshakes,
             FloodKind::Forged => Self::Forged,
             FloodKind::Repeated => Self::Repeated,
+            FloodKind::Asks => Self::Asks,
+            FloodKind::Share => Self::Share,
             FloodKind::Clients => Self::Clients,
         }
     }

@@ -64,8 +64,9 @@ const OVERHEAD_BYTES: u64 = 30;
 const EXPIRY_BLOCKS: u64 = 150;
 
 const PROBE_RATE: u64 = 500;
-const PROBE_SECONDS: u64 = 8;
-const STEP_SECONDS: u64 = 6;
+/// Lengths before the overload: usually, and where the overload itself takes no longer than calm.
+const PROBE_SECONDS: (u64, u64) = (8, 5);
+const STEP_SECONDS: (u64, u64) = (6, 4);
 const CALM_SECONDS: u64 = 20;
 /// Seconds at the start of a phase or step that do not count.
 const WARM_UP: u64 = 2;
@@ -136,13 +137,19 @@ impl Overload {
     /// # Errors
     /// If a phase can't take place. What is wrong with the network is in the report.
     pub async fn run(&mut self) -> anyhow::Result<OverloadReport> {
+        let short = |(usual, short)| match self.options.seconds {
+            seconds if seconds <= CALM_SECONDS => short,
+            _ => usual,
+        };
+        let (probe_seconds, step_seconds) = (short(PROBE_SECONDS), short(STEP_SECONDS));
+        let calm_seconds = CALM_SECONDS.min(self.options.seconds);
         let mut audit = Audit::default();
         let all = format!("{HEAVY},{SECOND},{MODEST}");
 
         let probe = self
-            .phase("probe", &all, constant(PROBE_RATE, PROBE_SECONDS))
+            .phase("probe", &all, constant(PROBE_RATE, probe_seconds))
             .await?;
-        let block_rate = probe.1.block_rate(WARM_UP, PROBE_SECONDS);
+        let block_rate = probe.1.block_rate(WARM_UP, probe_seconds);
         add(&mut audit, probe.0);
         let block_transactions = self.options.block_bytes / (PAYLOAD_BYTES + OVERHEAD_BYTES);
         let estimate = (block_rate * block_transactions as f64) as u64;
@@ -155,19 +162,19 @@ impl Overload {
             .collect();
         let shape = Shape::Steps {
             rates: rates.clone(),
-            seconds: STEP_SECONDS,
+            seconds: step_seconds,
         };
         let search = self.phase("search", &all, shape).await?;
         let peak = (0..rates.len() as u64)
             .map(|step| {
-                let from = step * STEP_SECONDS;
-                search.1.goodput(from + WARM_UP, from + STEP_SECONDS)
+                let from = step * step_seconds;
+                search.1.goodput(from + WARM_UP, from + step_seconds)
             })
             .fold(0.0, f64::max);
         add(&mut audit, search.0);
         println!("search: peak goodput {peak:.0} tx/s");
 
-        let half = constant((peak / 2.0) as u64, CALM_SECONDS);
+        let half = constant((peak / 2.0) as u64, calm_seconds);
         let calm = self.phase("calm", &all, half).await?;
         add(&mut audit, calm.0);
         println!(

@@ -12,6 +12,8 @@ pub struct Criterion {
     pub seen: String,
     /// Whether it holds.
     pub holds: bool,
+    /// Whether it is a rule, which a slow or busy machine keeps as well; else it is a figure.
+    pub rule: bool,
 }
 
 impl fmt::Display for Criterion {
@@ -29,13 +31,31 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// Judges one demand.
-    pub fn judge(&mut self, name: impl Into<String>, holds: bool, seen: impl Into<String>) {
+    /// Judges a demand that holds on any machine.
+    pub fn rule(&mut self, name: impl Into<String>, holds: bool, seen: impl Into<String>) {
+        self.judge(name.into(), holds, seen.into(), true);
+    }
+
+    /// Judges a demand on speed, which says little on a busy machine or of a short run.
+    pub fn figure(&mut self, name: impl Into<String>, holds: bool, seen: impl Into<String>) {
+        self.judge(name.into(), holds, seen.into(), false);
+    }
+
+    fn judge(&mut self, name: String, holds: bool, seen: String, rule: bool) {
         self.criteria.push(Criterion {
-            name: name.into(),
-            seen: seen.into(),
+            name,
+            seen,
             holds,
+            rule,
         });
+    }
+
+    /// Whether all rules hold, whatever the figures are.
+    #[must_use]
+    pub fn rules_hold(&self) -> bool {
+        self.criteria
+            .iter()
+            .all(|criterion| criterion.holds || !criterion.rule)
     }
 
     /// Whether all hold.

@@ -5,17 +5,10 @@
 //! receives, has answered, and waits. Each relay speaks from a loopback address of its own, in a /24 of
 //! its own, or the limits per address would stop the flood at once. What was given up is begun again.
 
-use super::{Sent, VICTIM};
+use super::{Sent, VICTIM, raw};
 use crate::network::Network;
-use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{ClientConfig, Endpoint};
-use rustls::client::AlwaysResolvesClientRawPublicKeys;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::ring;
-use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
-use rustls::sign::CertifiedKey;
-use rustls::{DigitallySignedStruct, Error, SignatureScheme};
-use squad_primitives::{IdentityKey, Signer as _};
+use quinn::Endpoint;
+use squad_primitives::IdentityKey;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,7 +30,8 @@ pub(super) async fn flood(network: &Network, length: Duration) -> anyhow::Result
     let target = network.operators[VICTIM].state.data;
     let end = Instant::now() + length;
     let endpoint = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into())?;
-    let config = client_config()?;
+    // A key of nobody. Without one the operator would refuse the first packet.
+    let config = raw::client_config(&IdentityKey::from_seed([0x5a; 32]))?;
     let (begun, answered) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let mut tasks = JoinSet::new();
     for number in 0..HANDSHAKES {
@@ -110,82 +104,5 @@ async fn pass(front: &UdpSocket, back: &UdpSocket, target: SocketAddr) {
             }
             else => return,
         }
-    }
-}
-
-fn client_config() -> anyhow::Result<ClientConfig> {
-    let mut tls = rustls::ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_protocol_versions(&[&rustls::version::TLS13])?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Trusting))
-        .with_client_cert_resolver(Arc::new(
-            AlwaysResolvesClientRawPublicKeys::new(stranger()?),
-        ));
-    tls.alpn_protocols = vec![b"squad/1".to_vec()];
-    Ok(ClientConfig::new(Arc::new(QuicClientConfig::try_from(
-        tls,
-    )?)))
-}
-
-/// DER in front of an Ed25519 seed and an Ed25519 public key (RFC 8410, sections 7 and 4).
-const SEED_PREFIX: [u8; 16] = [
-    0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
-];
-const KEY_PREFIX: [u8; 12] = [
-    0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
-];
-
-/// A key of nobody. Without one the operator would refuse the first packet.
-fn stranger() -> anyhow::Result<Arc<CertifiedKey>> {
-    let key = IdentityKey::from_seed([0x5a; 32]);
-    let seed = [SEED_PREFIX.as_slice(), key.to_seed().as_slice()].concat();
-    let signer = ring::sign::any_eddsa_type(&PrivatePkcs8KeyDer::from(seed))?;
-    let public = [KEY_PREFIX.as_slice(), &key.public_key().0].concat();
-    Ok(Arc::new(CertifiedKey::new(
-        vec![CertificateDer::from(public)],
-        signer,
-    )))
-}
-
-/// Takes any key: no handshake gets as far as to prove one.
-#[derive(Debug)]
-struct Trusting;
-
-impl ServerCertVerifier for Trusting {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::General("TLS 1.3 only".into()))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![SignatureScheme::ED25519]
-    }
-
-    fn requires_raw_public_keys(&self) -> bool {
-        true
     }
 }

@@ -10,18 +10,23 @@
 //! | `handshakes` | 1,000 QUIC handshakes that stop half-way, from as many networks, again and again | goodput at least 90 % of calm, memory at most 64 MiB up |
 //! | `forged` | votes, acknowledgements and certificates with wrong signatures | commit p99 at most twice calm; the link is closed |
 //! | `repeated` | the same 1,000 messages | processor time at most 5 % of a core up |
-//! | `clients` | idle connections, streams that are dropped at once, streams that nobody reads | memory at most 128 MiB up; refusals name a delay |
+//! | `asks` | requests for batches, blocks, certificates and headers, as fast as they are taken; answers stay unread | goodput at least 90 % of calm, memory at most 64 MiB up; the links stay |
+//! | `share` | valid batches at ten times the operator's fair share | the others' goodput at least 90 % of calm and their p99 at most twice calm, memory at most 64 MiB up; the links stay |
+//! | `clients` | idle connections, streams that are dropped at once, streams that nobody reads | goodput at least 90 % of calm, memory at most 128 MiB up; refusals name a delay |
 
+mod asks;
 mod clients;
 mod handshakes;
 mod operator;
+mod raw;
 mod report;
+mod share;
 
 pub use report::FloodReport;
 
 use crate::generator::{Figures, Load, Shape};
 use crate::memory::{cpu, resident};
-use crate::network::{Network, Setup};
+use crate::network::{Limits, Network, Setup};
 use squad_primitives::EXPIRY_BLOCKS_DEFAULT;
 use squad_primitives::genesis::{ConsensusParams, Genesis};
 use std::collections::BTreeMap;
@@ -37,14 +42,28 @@ pub enum Kind {
     Forged,
     /// An operator that repeats itself.
     Repeated,
+    /// An operator that asks and does not read.
+    Asks,
+    /// An operator that fills its lane.
+    Share,
     /// Clients of the API.
     Clients,
 }
 
 impl Kind {
-    /// Whether an operator's key is used, and its process stopped.
-    const fn is_operator(self) -> bool {
-        matches!(self, Self::Forged | Self::Repeated)
+    /// The operator that floods, where one does; its process does not run.
+    const fn broken(self) -> Option<usize> {
+        match self {
+            Self::Forged | Self::Repeated | Self::Share => Some(BROKEN),
+            Self::Asks => Some(asks::BROKEN),
+            Self::Handshakes | Self::Clients => None,
+        }
+    }
+
+    /// Operators whose processes run.
+    fn honest(self) -> impl Iterator<Item = usize> {
+        let broken = self.broken();
+        (0..NODES).filter(move |node| Some(*node) != broken)
     }
 }
 
@@ -63,10 +82,14 @@ pub struct Options {
 
 /// Operators.
 const NODES: usize = 4;
-/// The operator that floods, where one does: everybody else dials it.
+/// The operator that floods with the data plane of this program: everybody else dials it.
 const BROKEN: usize = NODES - 1;
 /// The operator that strangers and clients flood.
 const VICTIM: usize = 0;
+/// Rollup of the light load.
+const LOAD: u64 = 901;
+/// Rollup of the transactions that belong to floods, which the audit of the load leaves out.
+const FLOOD: u64 = 902;
 const DRAIN_SECONDS: u64 = 20;
 
 /// What the flood saw itself.
@@ -85,18 +108,39 @@ struct Sent {
 /// # Errors
 /// If it can't take place. What is wrong with the network is in the report.
 pub async fn run(directory: &Path, options: &Options) -> anyhow::Result<FloodReport> {
+    let kind = options.kind;
     let setup = Setup {
         nodes: NODES,
-        rollups: vec!["opaque:901".parse()?],
-        consensus: ConsensusParams::default(),
-        settings: Vec::new(),
+        rollups: vec![
+            format!("opaque:{LOAD}").parse()?,
+            format!("opaque:{FLOOD}").parse()?,
+        ],
+        consensus: match kind {
+            Kind::Share => share::consensus(),
+            _ => ConsensusParams::default(),
+        },
+        settings: match kind {
+            Kind::Share => share::settings(),
+            _ => Vec::new(),
+        },
         seed: 0,
     };
     let mut network = Network::create(&directory.join("net"), setup).await?;
-    network.start_all()?;
-    network.in_step().await?;
-    if options.kind.is_operator() {
-        network.operators[BROKEN].kill()?;
+    if kind == Kind::Share {
+        // Its lane is to be empty: its process never runs.
+        network
+            .sky
+            .change(|weather| weather.set(|_, _| Some(share::link())));
+        for node in kind.honest() {
+            network.start(node, Limits::default())?;
+        }
+        network.in_step().await?;
+    } else {
+        network.start_all()?;
+        network.in_step().await?;
+        if let Some(broken) = kind.broken() {
+            network.operators[broken].kill()?;
+        }
     }
     let phases = Phases {
         directory: directory.to_owned(),
@@ -130,7 +174,7 @@ impl Phases {
         };
         let flooded = self.phase(network, "flood", Some(&flood)).await?;
         let mut errors = Vec::new();
-        for node in honest(self.options.kind) {
+        for node in self.options.kind.honest() {
             let operator = &mut network.operators[node];
             if let Some(status) = operator.ended()? {
                 errors.push(format!("operator {node} ended: {status}"));
@@ -149,7 +193,7 @@ impl Phases {
         flood: Option<&Flood>,
     ) -> anyhow::Result<Phase> {
         let load = Load {
-            rollups: "901".to_owned(),
+            rollups: LOAD.to_string(),
             shape: Shape::Constant {
                 rate: self.options.load,
                 seconds: self.options.seconds,
@@ -157,7 +201,8 @@ impl Phases {
             expiry_blocks: EXPIRY_BLOCKS_DEFAULT,
             drain_seconds: DRAIN_SECONDS,
         };
-        let endpoints: Vec<_> = honest(self.options.kind)
+        let honest = self.options.kind.honest();
+        let endpoints: Vec<_> = honest
             .map(|node| network.operators[node].state.endpoint())
             .collect();
         let before = usage(network, self.options.kind)?;
@@ -230,13 +275,11 @@ impl Flood {
             Kind::Handshakes => handshakes::flood(network, length).await,
             Kind::Forged => operator::forge(network, &self.genesis, self.rate, length).await,
             Kind::Repeated => operator::repeat(network, &self.genesis, self.rate, length).await,
+            Kind::Asks => asks::flood(network, &self.genesis, length).await,
+            Kind::Share => share::flood(network, &self.genesis, length).await,
             Kind::Clients => clients::flood(network, length).await,
         }
     }
-}
-
-fn honest(kind: Kind) -> std::ops::Range<usize> {
-    0..NODES - usize::from(kind.is_operator())
 }
 
 fn usage(network: &Network, kind: Kind) -> anyhow::Result<Usage> {
@@ -244,7 +287,7 @@ fn usage(network: &Network, kind: Kind) -> anyhow::Result<Usage> {
         cpu: Vec::new(),
         memory: Vec::new(),
     };
-    for node in honest(kind) {
+    for node in kind.honest() {
         let pid = network.operators[node].pid();
         let gone = || anyhow::anyhow!("operator {node} is gone");
         usage.cpu.push(pid.and_then(cpu).ok_or_else(gone)?);
@@ -261,7 +304,7 @@ async fn counters(network: &Network, kind: Kind) -> anyhow::Result<BTreeMap<Stri
         "squad_network_offences_total",
     ];
     let mut all = BTreeMap::new();
-    for node in honest(kind) {
+    for node in kind.honest() {
         let text = network.operators[node].metrics().await?;
         for line in text.lines() {
             let Some((name, value)) = line.rsplit_once(' ') else {

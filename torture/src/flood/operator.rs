@@ -12,12 +12,11 @@ use squad_network::data::{
 use squad_primitives::genesis::Genesis;
 use squad_primitives::message::{ConsensusMessage, LaneMessage};
 use squad_primitives::{
-    Ack, BatchSeq, Certificate, Digest, Epoch, OperatorId, Signature, SignerSet, Statement, Tip,
-    View, ViewId, Vote,
+    Ack, BatchSeq, Certificate, Digest, Epoch, Height, IdentityKey, OperatorId, Signature,
+    SignerSet, Statement, Tip, View, ViewId, Vote,
 };
 use squad_proto::peer;
 use squad_sequencer::keys::{Password, load_identity};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -26,7 +25,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 /// Password of a local network's keys.
 const PASSWORD: &str = "localnet";
 /// Distance between two bursts.
-const TICK: Duration = Duration::from_millis(10);
+pub(super) const TICK: Duration = Duration::from_millis(10);
 /// How long the others may take to dial.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(20);
 /// Messages that are repeated.
@@ -36,9 +35,9 @@ const VIEWS_AHEAD: u64 = 64;
 
 /// Counts connections and hears nothing else.
 #[derive(Debug, Default)]
-struct Ears {
+pub(super) struct Ears {
     connected: AtomicU64,
-    disconnected: AtomicU64,
+    pub(super) disconnected: AtomicU64,
 }
 
 impl Inbound for Ears {
@@ -57,14 +56,20 @@ impl Inbound for Ears {
     }
 }
 
-struct Broken {
-    plane: DataPlane,
-    ears: Arc<Ears>,
+/// The flooding operator's data plane, with a link to everybody else.
+pub(super) struct Broken {
+    pub(super) plane: DataPlane,
     peers: u64,
 }
 
 impl Broken {
-    async fn join(network: &Network, genesis: &Genesis) -> anyhow::Result<Self> {
+    /// Starts, and waits until `ears`, which `inbound` tells of connections, has heard of all others.
+    pub(super) async fn join(
+        network: &Network,
+        genesis: &Genesis,
+        inbound: Arc<dyn Inbound>,
+        ears: &Ears,
+    ) -> anyhow::Result<Self> {
         let state = &network.operators[BROKEN].state;
         let peers: Vec<_> = genesis
             .operators
@@ -81,7 +86,7 @@ impl Broken {
         let mut config = DataPlaneConfig::new(
             state.data,
             genesis.network_id(),
-            load_identity(&identity(network), &Password::new(PASSWORD))?,
+            key(network, BROKEN)?,
             OperatorId(BROKEN as u32),
             peers,
             Metrics::register(&mut Registry::default()),
@@ -89,29 +94,23 @@ impl Broken {
         // All operators dial at once and from one address.
         config.handshakes.per_address = 100;
         config.handshakes.per_network = 400;
-        let ears = Arc::new(Ears::default());
-        let plane = DataPlane::start(config, ears.clone())?;
-        let broken = Self {
-            plane,
-            ears,
-            peers: count,
-        };
+        let plane = DataPlane::start(config, inbound)?;
         let start = Instant::now();
-        while broken.connected() < count {
+        while ears.connected.load(Ordering::Relaxed) < count {
             anyhow::ensure!(start.elapsed() < DIAL_TIMEOUT, "the others do not dial");
             tokio::time::sleep(TICK).await;
         }
-        Ok(broken)
-    }
-
-    fn connected(&self) -> u64 {
-        self.ears.connected.load(Ordering::Relaxed)
+        Ok(Self {
+            plane,
+            peers: count,
+        })
     }
 
     /// Sends `rate` messages per second to everybody for a while. Returns how many left, and when the
     /// last link was closed.
     async fn flood(
         &self,
+        ears: &Ears,
         rate: u64,
         length: Duration,
         mut message: impl FnMut(u64) -> (Class, Bytes),
@@ -132,7 +131,7 @@ impl Broken {
                     Err(error) => return Err(error.into()),
                 }
             }
-            if closed.is_none() && self.ears.disconnected.load(Ordering::Relaxed) >= self.peers {
+            if closed.is_none() && ears.disconnected.load(Ordering::Relaxed) >= self.peers {
                 closed = Some(start.elapsed());
             }
         }
@@ -140,19 +139,22 @@ impl Broken {
     }
 }
 
-fn identity(network: &Network) -> PathBuf {
-    network.operators[BROKEN]
+/// Identity key of an operator.
+pub(super) fn key(network: &Network, node: usize) -> anyhow::Result<IdentityKey> {
+    let path = network.operators[node]
         .state
         .home
-        .join("keys/identity.json")
+        .join("keys/identity.json");
+    Ok(load_identity(&path, &Password::new(PASSWORD))?)
 }
 
-/// Where consensus is now.
-async fn place(network: &Network) -> anyhow::Result<ViewId> {
+/// Where consensus is now, and the height that is committed.
+pub(super) async fn place(network: &Network) -> anyhow::Result<(ViewId, Height)> {
     let status = network.operators[0].status().await;
-    let view = status.and_then(|status| status.view);
-    let view = view.ok_or_else(|| anyhow::anyhow!("no view"))?;
-    Ok(ViewId::new(Epoch(view.epoch), View(view.view)))
+    let status = status.ok_or_else(|| anyhow::anyhow!("no status"))?;
+    let view = status.view.unwrap_or_default();
+    let at = ViewId::new(Epoch(view.epoch), View(view.view));
+    Ok((at, Height(status.committed_height)))
 }
 
 fn vote(statement: Statement) -> (Class, Bytes) {
@@ -199,13 +201,14 @@ pub(super) async fn forge(
     rate: u64,
     length: Duration,
 ) -> anyhow::Result<Sent> {
-    let broken = Broken::join(network, genesis).await?;
-    let at = place(network).await?;
+    let ears = Arc::new(Ears::default());
+    let broken = Broken::join(network, genesis, ears.clone(), &ears).await?;
+    let (at, _) = place(network).await?;
     let ahead = |number: u64| ViewId::new(at.epoch, View(at.view.0 + number % VIEWS_AHEAD));
     // A certificate of a view that is already over is not looked at.
     let certificate = certificate(ViewId::new(at.epoch, View(at.view.0 + VIEWS_AHEAD / 2)))?;
     let (sent, closed) = broken
-        .flood(rate, length, |number| {
+        .flood(&ears, rate, length, |number| {
             let mut digest = Digest([7; 32]);
             digest.0[..8].copy_from_slice(&number.to_le_bytes());
             match number % 4 {
@@ -235,9 +238,10 @@ pub(super) async fn repeat(
     rate: u64,
     length: Duration,
 ) -> anyhow::Result<Sent> {
-    let broken = Broken::join(network, genesis).await?;
-    let at = place(network).await?;
-    let key = load_identity(&identity(network), &Password::new(PASSWORD))?;
+    let ears = Arc::new(Ears::default());
+    let broken = Broken::join(network, genesis, ears.clone(), &ears).await?;
+    let (at, _) = place(network).await?;
+    let key = key(network, BROKEN)?;
     let messages: Vec<_> = (0..REPEATED)
         .map(|number| {
             let statement = Statement::timeout(ViewId::new(at.epoch, View(at.view.0 + number)));
@@ -250,7 +254,7 @@ pub(super) async fn repeat(
         })
         .collect();
     let (sent, closed) = broken
-        .flood(rate, length, |number| {
+        .flood(&ears, rate, length, |number| {
             messages[(number % REPEATED) as usize].clone()
         })
         .await?;

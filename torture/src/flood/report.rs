@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 const MIB: u64 = 1 << 20;
 
-/// Least goodput beside half-open handshakes, as a share of the calm one.
+/// Least goodput, as a share of the calm one.
 const GOODPUT_MIN: f64 = 0.9;
-/// Largest commit p99 beside forgeries, as a multiple of the calm one.
+/// Largest p99 of the time to ordered, as a multiple of the calm one.
 const P99_MAX: f64 = 2.0;
 /// Most processor time for repeated messages, as a share of one core.
 const CPU_MAX: f64 = 0.05;
@@ -103,12 +103,21 @@ impl FloodReport {
                 self.judge_memory(64, &mut verdict);
             }
             Kind::Repeated => self.judge_cpu(&mut verdict),
+            Kind::Asks => {
+                self.judge_goodput(&mut verdict);
+                self.judge_memory(64, &mut verdict);
+            }
+            Kind::Share => {
+                self.judge_goodput(&mut verdict);
+                self.judge_latency(&mut verdict);
+                self.judge_memory(64, &mut verdict);
+            }
             Kind::Clients => {
                 self.judge_goodput(&mut verdict);
                 self.judge_memory(128, &mut verdict);
             }
         }
-        verdict.judge(
+        verdict.rule(
             "the flood is met by rule",
             self.as_ruled,
             format!(
@@ -119,7 +128,7 @@ impl FloodReport {
                 self.flood.counters
             ),
         );
-        verdict.judge(
+        verdict.rule(
             "audits clean, no operator ended, panicked or logged an error",
             self.problems.is_empty(),
             format!("{:?}", self.problems),
@@ -130,7 +139,7 @@ impl FloodReport {
     fn judge_goodput(&self, verdict: &mut Verdict) {
         let share = |phase: &PhaseReport| phase.ordered as f64 / phase.intended.max(1) as f64;
         let ratio = share(&self.flood) / share(&self.calm).max(f64::MIN_POSITIVE);
-        verdict.judge(
+        verdict.figure(
             "honest goodput, at least 90 % of calm",
             ratio >= GOODPUT_MIN,
             format!(
@@ -148,7 +157,7 @@ impl FloodReport {
     fn judge_latency(&self, verdict: &mut Verdict) {
         let (calm, flood) = (self.calm.ordered_us, self.flood.ordered_us);
         let ratio = flood.1 as f64 / calm.1.max(1) as f64;
-        verdict.judge(
+        verdict.figure(
             "time to ordered at p99, at most twice calm",
             ratio <= P99_MAX,
             format!(
@@ -171,7 +180,7 @@ impl FloodReport {
         let (calm, flood) = (grown(&self.calm), grown(&self.flood));
         let most = flood.iter().copied().max().unwrap_or_default();
         let mib = |all: &[i64]| -> Vec<i64> { all.iter().map(|b| b / MIB.cast_signed()).collect() };
-        verdict.judge(
+        verdict.rule(
             format!("memory of each operator at most {mib_max} MiB up"),
             most <= (mib_max * MIB).cast_signed(),
             format!(
@@ -196,7 +205,7 @@ impl FloodReport {
                 .map(|share| format!("{:.1} %", share * 100.0))
                 .collect()
         };
-        verdict.judge(
+        verdict.figure(
             "processor time of each operator at most 5 % of a core up",
             most <= CPU_MAX,
             format!(

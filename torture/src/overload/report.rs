@@ -133,7 +133,7 @@ impl OverloadReport {
         let mut verdict = Verdict::default();
         let goodput: f64 = self.phases.iter().map(|phase| phase.goodput).sum();
         let offered: u64 = self.phases.iter().map(|phase| phase.rate).sum();
-        verdict.judge(
+        verdict.figure(
             format!(
                 "goodput at {} times the peak, at least 90 % of it",
                 self.factor
@@ -149,7 +149,7 @@ impl OverloadReport {
         self.judge_shares(goodput, &mut verdict);
         self.judge_refusals(&mut verdict);
         self.judge_memory(&mut verdict);
-        verdict.judge(
+        verdict.rule(
             "audit: everything acknowledged ordered once everywhere",
             self.findings.is_empty() && self.acknowledged == self.ordered,
             format!(
@@ -157,7 +157,7 @@ impl OverloadReport {
                 self.acknowledged, self.ordered, self.excused, self.findings
             ),
         );
-        verdict.judge(
+        verdict.rule(
             "no operator ended, panicked or logged an error",
             self.errors.is_empty(),
             format!("{:?}", self.errors),
@@ -168,7 +168,7 @@ impl OverloadReport {
     fn judge_latency(&self, verdict: &mut Verdict) {
         for phase in &self.phases {
             let ratio = phase.ordered_us.1 as f64 / self.calm_p99_us.max(1) as f64;
-            verdict.judge(
+            verdict.figure(
                 format!(
                     "p99 of admitted ({}), at most twice the calm one",
                     phase.name
@@ -191,7 +191,7 @@ impl OverloadReport {
             .zip(fair_shares(&demands, goodput))
             .skip(1)
         {
-            verdict.judge(
+            verdict.figure(
                 format!(
                     "share of the other rollups ({}), at least 90 % of the fair one",
                     phase.name
@@ -214,7 +214,7 @@ impl OverloadReport {
         let named = reasons.keys().all(|reason| REASONS.contains(reason));
         let refused: u64 = reasons.values().sum();
         let delayed = sum(|phase| phase.delayed);
-        verdict.judge(
+        verdict.rule(
             "who is refused is told why, and when to come back",
             named && delayed == refused && sum(|phase| phase.unanswered) == 0,
             format!(
@@ -235,7 +235,7 @@ impl OverloadReport {
             flat &= !series.is_empty() && rise <= RISE_BYTES_MAX.max(RISE_MAX * last);
             seen.push(format!("{:.0} MiB ({:+.1})", mib(last), mib(rise)));
         }
-        verdict.judge(
+        verdict.figure(
             "memory of each operator flat: rise over the second half at most 5 % or 16 MiB",
             flat,
             seen.join(", "),
