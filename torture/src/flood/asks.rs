@@ -53,6 +53,49 @@ struct Counts {
     ended: AtomicU64,
 }
 
+/// What one operator is asked, as frames; of each class with their number.
+struct Requests {
+    fetch: Vec<u8>,
+    consensus: (Vec<u8>, u64),
+    lanes: (Vec<u8>, u64),
+}
+
+impl Requests {
+    /// `first` and `last` are batches of the operator's lane.
+    fn new(wanted: &Wanted, (first, last): (Tip, Tip)) -> Self {
+        let consensus = [
+            ConsensusMessage::SyncRequest(Height(1)),
+            ConsensusMessage::BlockRequest(wanted.block),
+            ConsensusMessage::CertificatesRequest {
+                after: ViewId::new(wanted.view.epoch, View(0)),
+                up_to: wanted.view,
+            },
+        ];
+        let lanes = [
+            LaneMessage::HeadersRequest {
+                after: BatchSeq(0),
+                tip: last,
+            },
+            LaneMessage::Status(vec![first]),
+        ];
+        let fetch = LaneMessage::BatchRequest(wanted.batch);
+        Self {
+            fetch: frame(&peer::encode(&fetch)),
+            consensus: (
+                consensus
+                    .each_ref()
+                    .map(|m| frame(&peer::encode(m)))
+                    .concat(),
+                consensus.len() as u64,
+            ),
+            lanes: (
+                lanes.each_ref().map(|m| frame(&peer::encode(m))).concat(),
+                lanes.len() as u64,
+            ),
+        }
+    }
+}
+
 pub(super) async fn flood(
     network: &Network,
     genesis: &Genesis,
@@ -65,45 +108,22 @@ pub(super) async fn flood(
     let counts = Arc::new(Counts::default());
     let mut tasks = JoinSet::new();
     for victim in Kind::Asks.honest() {
-        let state = &network.operators[victim].state;
-        let wire = Wire::join(&key, &genesis.network_id(), state.data).await?;
-        let consensus = [
-            ConsensusMessage::SyncRequest(Height(1)),
-            ConsensusMessage::BlockRequest(wanted.block),
-            ConsensusMessage::CertificatesRequest {
-                after: ViewId::new(wanted.view.epoch, View(0)),
-                up_to: wanted.view,
-            },
-        ];
-        let (first, last) = lane(&network.operators[victim].endpoint, victim).await?;
-        let lanes = [
-            LaneMessage::HeadersRequest {
-                after: BatchSeq(0),
-                tip: last,
-            },
-            LaneMessage::Status(vec![first]),
-        ];
-        let request = frame(&peer::encode(&LaneMessage::BatchRequest(wanted.batch)));
-        let streams = [
-            (
-                Tag::Consensus,
-                consensus.map(|m| frame(&peer::encode(&m))).concat(),
-                3,
-            ),
-            (
-                Tag::Acks,
-                lanes.map(|m| frame(&peer::encode(&m))).concat(),
-                2,
-            ),
-        ];
+        let address = network.operators[victim].state.data;
+        let wire = Wire::join(&key, &genesis.network_id(), address).await?;
+        let lane = lane(&network.operators[victim].endpoint, victim).await?;
+        let requests = Requests::new(&wanted, lane);
         let counts = counts.clone();
         tasks.spawn(async move {
             let asked = async {
-                let [(consensus, wants, each), (acks, lacks, both)] = &streams;
+                let Requests {
+                    fetch: batch,
+                    consensus: (blocks, each),
+                    lanes: (headers, both),
+                } = &requests;
                 tokio::try_join!(
-                    fetch(&wire, &request, half, end, &counts),
-                    repeat(&wire, *consensus, wants, *each, end, &counts.consensus),
-                    repeat(&wire, *acks, lacks, *both, end, &counts.lanes),
+                    fetch(&wire, batch, half, end, &counts),
+                    repeat(&wire, Tag::Consensus, blocks, *each, end, &counts.consensus),
+                    repeat(&wire, Tag::Acks, headers, *both, end, &counts.lanes),
                 )
             };
             let ended = asked.await.is_err() || wire.connection.close_reason().is_some();

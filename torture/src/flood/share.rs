@@ -189,10 +189,6 @@ pub(super) async fn flood(
     let mut next: BTreeMap<OperatorId, u64> = (0..BROKEN as u32)
         .map(|number| (OperatorId(number), 1))
         .collect();
-    let batches_due = |elapsed: Duration| {
-        let bytes = u128::from(RATE) * elapsed.as_millis() / 1_000;
-        u64::try_from(bytes).unwrap_or(u64::MAX) / BATCH_BYTES as u64
-    };
     let start = Instant::now();
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
@@ -212,14 +208,7 @@ pub(super) async fn flood(
             lane.grow(at.epoch, Height(height.0 + EXPIRY_BLOCKS));
         }
         for (peer, next) in &mut next {
-            while let Some((seq, frame)) = lane.frame(*next) {
-                match broken.plane.send(*peer, Class::Batches, frame.clone()) {
-                    Ok(()) => sent += 1,
-                    Err(SendError::QueueFull | SendError::NotConnected) => break,
-                    Err(error) => return Err(error.into()),
-                }
-                *next = seq + 1;
-            }
+            sent += send(&broken, &lane, *peer, next)?;
         }
     }
     let ended = owner.ears.disconnected.load(Ordering::Relaxed);
@@ -236,6 +225,26 @@ pub(super) async fn flood(
         )],
         as_ruled: ended == 0 && ordered > 0,
     })
+}
+
+/// Batches that are made in this time.
+fn batches_due(elapsed: Duration) -> u64 {
+    let bytes = u128::from(RATE) * elapsed.as_millis() / 1_000;
+    u64::try_from(bytes).unwrap_or(u64::MAX) / BATCH_BYTES as u64
+}
+
+/// Sends a peer as much of the lane as its queue takes. Returns the number of batches.
+fn send(broken: &Broken, lane: &Lane, to: OperatorId, next: &mut u64) -> anyhow::Result<u64> {
+    let mut sent = 0;
+    while let Some((seq, frame)) = lane.frame(*next) {
+        match broken.plane.send(to, Class::Batches, frame.clone()) {
+            Ok(()) => sent += 1,
+            Err(SendError::QueueFull | SendError::NotConnected) => break,
+            Err(error) => return Err(error.into()),
+        }
+        *next = seq + 1;
+    }
+    Ok(sent)
 }
 
 /// Goes back for those who hold less than they were sent, and no more than last time.
