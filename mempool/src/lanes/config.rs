@@ -72,6 +72,9 @@ pub(crate) const FETCHES_PER_LANE_MAX: usize = 16;
 /// of a committee of 200.
 pub(crate) const HEADERS_ALLOWANCE: u64 = 16 * HEADERS_PER_PAGE as u64;
 
+/// Most that one request costs for the headers that it spans: so many are looked through in storage.
+pub(crate) const HEADERS_SPAN_MAX: u64 = 4 * HEADERS_PER_PAGE as u64;
+
 /// What a request costs of [`HEADERS_ALLOWANCE`] besides the headers that it spans.
 pub(crate) const HEADERS_REQUEST_COST: u64 = 16;
 

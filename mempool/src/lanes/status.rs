@@ -1,6 +1,6 @@
 //! Status exchange: how operators find out what got lost between them.
 
-use super::config::{HEADERS_ALLOWANCE, HEADERS_REQUEST_COST};
+use super::config::{HEADERS_ALLOWANCE, HEADERS_REQUEST_COST, HEADERS_SPAN_MAX};
 use super::lane::{Body, key};
 use super::{LaneFault, LaneOutput, Lanes};
 use squad_primitives::cut::CUT_LANES_MAX;
@@ -156,7 +156,7 @@ impl Lanes {
             peer.headers_read = 0;
             peer.refill_at = now.after(self.config.rebroadcast);
         }
-        let cost = span.min(HEADERS_ALLOWANCE / 4) + HEADERS_REQUEST_COST;
+        let cost = span.min(HEADERS_SPAN_MAX) + HEADERS_REQUEST_COST;
         let allowed = peer.headers_read + cost <= HEADERS_ALLOWANCE;
         if allowed {
             peer.headers_read += cost;

@@ -32,8 +32,9 @@ impl BlockService for Service {
     ) -> Result<Response<v1::GetBlockResponse>, Status> {
         let ctx = Arc::clone(&self.0);
         let request = request.into_inner();
+        let height = height_of(&self.0, &request);
         let work = move || get_block(&ctx, &request);
-        Ok(Response::new(self.0.read_history(work).await?))
+        Ok(Response::new(self.0.read_at(height, work).await?))
     }
 
     type SubscribeBlocksStream = Items<v1::SubscribeBlocksResponse>;
@@ -76,6 +77,18 @@ pub(super) fn digest(field: &'static str, bytes: &[u8]) -> Result<Digest, Failur
         let problem = format_args!("{} bytes, must be 32", bytes.len()).to_string();
         Failure::field(field, problem)
     })
+}
+
+/// The height that a request is about, if it says so; else that of genesis, which is history.
+fn height_of(ctx: &Context, request: &v1::GetBlockRequest) -> Height {
+    use v1::get_block_request::Block;
+    match request.block {
+        // A token may name another block.
+        _ if !request.page_token.is_empty() => Height::ZERO,
+        Some(Block::Height(height)) => Height(height),
+        Some(Block::Latest(_)) => ctx.head(),
+        Some(Block::Hash(_)) | None => Height::ZERO,
+    }
 }
 
 fn find_block(ctx: &Context, request: &v1::GetBlockRequest) -> Result<Arc<OrderedBlock>, Failure> {
