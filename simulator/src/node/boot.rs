@@ -143,6 +143,7 @@ impl Node {
             fetches: BTreeSet::new(),
             stopped: false,
             unsynced_blocks: 0,
+            sync_due: None,
         };
         Self {
             replica: Replica::new(consensus, lanes, committee),

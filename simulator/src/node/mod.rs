@@ -66,6 +66,8 @@ pub enum Done {
     OwnBatch(Batch),
     /// An ordered block is written; synced if the flag says so.
     Block(Arc<OrderedBlock>, bool),
+    /// Ordered blocks up to a height are synced.
+    Synced(Height),
     /// Nothing waits.
     Nothing,
 }
@@ -119,16 +121,26 @@ impl Node {
     /// When to call [`Node::tick`] if nothing else happens first.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Time> {
-        [self.replica.next_deadline(), self.shell.maker_due]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.replica.next_deadline(),
+            self.shell.maker_due,
+            self.shell.sync_due,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// What the shell does by itself after each event.
+    fn settle(&mut self, now: Now) {
+        self.shell.make_batches(now);
+        self.shell.sync_blocks(now.time);
     }
 
     /// Timers.
     pub fn tick(&mut self, now: Now) {
         self.replica.tick(now, &mut self.shell);
-        self.shell.make_batches(now);
+        self.settle(now);
     }
 
     /// A packet arrived.
@@ -156,7 +168,7 @@ impl Node {
                 }
             }
         }
-        self.shell.make_batches(now);
+        self.settle(now);
     }
 
     /// The lanes judge the header first; only what they ask to store is kept.
@@ -186,7 +198,7 @@ impl Node {
     /// It is refused.
     pub fn submit(&mut self, now: Now, transaction: Transaction) -> Result<(), Refusal> {
         let taken = self.shell.take(now, transaction);
-        self.shell.make_batches(now);
+        self.settle(now);
         taken
     }
 
@@ -231,10 +243,11 @@ impl Node {
                     self.processed(now, height);
                 }
             }
+            Done::Synced(height) => self.processed(now, height),
             Done::Nothing => {}
         }
         self.repeated_blocks(now);
-        self.shell.make_batches(now);
+        self.settle(now);
     }
 
     fn processed(&mut self, now: Now, height: Height) {

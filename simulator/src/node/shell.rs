@@ -14,7 +14,8 @@ use squad_mempool::{
 };
 use squad_primitives::message::{ConsensusMessage, LaneMessage};
 use squad_primitives::{
-    Batch, CommittedBlock, Committee, Digest, Height, NetworkId, OperatorId, Poa, Signer, Time, Tip,
+    Batch, CommittedBlock, Committee, Digest, Duration, Height, NetworkId, OperatorId, Poa, Signer,
+    Time, Tip,
 };
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -61,11 +62,14 @@ pub struct Shell {
     pub(super) fetches: BTreeSet<(OperatorId, Digest)>,
     pub(super) stopped: bool,
     pub(super) unsynced_blocks: u64,
+    pub(super) sync_due: Option<Time>,
 }
 
-/// Blocks that share one sync. The node counts time instead; what matters is that most blocks are not
+/// Blocks that share one sync at most. The node only counts time; what matters is that most blocks are not
 /// synced when the next one is.
 const BLOCKS_PER_SYNC: u64 = 4;
+/// Blocks are synced after this time, however few they are.
+const SYNC_AFTER: Duration = Duration::from_millis(100);
 
 impl Shell {
     pub(super) fn answer_fetch(&mut self, to: OperatorId, digest: Digest) {
@@ -102,6 +106,21 @@ impl Shell {
     fn write(&mut self, file: File, change: Change, sync: bool, done: Done) {
         let write = Write { change, sync, done };
         self.actions.push(Action::Write(file, Box::new(write)));
+    }
+
+    /// Syncs blocks that have waited long enough for others.
+    pub(super) fn sync_blocks(&mut self, now: Time) {
+        match self.sync_due {
+            _ if self.unsynced_blocks == 0 => self.sync_due = None,
+            None => self.sync_due = Some(now.after(SYNC_AFTER)),
+            Some(due) if now >= due => {
+                self.unsynced_blocks = 0;
+                self.sync_due = None;
+                let nothing = Change::Forget(Vec::new());
+                self.write(File::Main, nothing, true, Done::Synced(self.head));
+            }
+            Some(_) => {}
+        }
     }
 
     fn append(&mut self, batch: Batch, ids: Vec<PersistId>) {
