@@ -68,12 +68,12 @@ pub(crate) const TARGETS_PER_LANE_MAX: usize = 8;
 pub(crate) const FETCHES_PER_LANE_MAX: usize = 16;
 
 /// Headers that are looked through for one peer per `rebroadcast`. An honest operator that lags asks for
-/// one gap per lane at a time, mostly a short one: this is 16 full answers, or a short one for each lane
-/// of a committee of 200.
-pub(crate) const HEADERS_ALLOWANCE: u64 = 16 * HEADERS_PER_PAGE as u64;
+/// one gap per lane at a time, mostly a short one: this is four of the longest, or a short one for each
+/// lane of a committee of 400.
+pub(crate) const HEADERS_ALLOWANCE: u64 = 33 * HEADERS_PER_PAGE as u64;
 
 /// Most that one request costs for the headers that it spans: so many are looked through in storage.
-pub(crate) const HEADERS_SPAN_MAX: u64 = 4 * HEADERS_PER_PAGE as u64;
+pub(crate) const HEADERS_SPAN_MAX: u64 = 8 * HEADERS_PER_PAGE as u64;
 
 /// What a request costs of [`HEADERS_ALLOWANCE`] besides the headers that it spans.
 pub(crate) const HEADERS_REQUEST_COST: u64 = 16;

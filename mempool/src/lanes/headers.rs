@@ -110,7 +110,7 @@ impl Lanes {
         };
         for target in &mut lane.targets {
             if target.ask.asked.contains(&from) {
-                target.from_base |= !links;
+                target.from_base = !links;
                 if progress || target.ask.waits_for(from) {
                     target.ask.next_at = now;
                 }

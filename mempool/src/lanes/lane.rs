@@ -195,9 +195,10 @@ impl Lane {
         seq > self.base.seq && seq.0 <= self.committed.seq.0.saturating_add(config.horizon())
     }
 
-    /// As far as the next blocks to be processed reach, and at least one of them.
+    /// As far as the next blocks to be processed reach, and at least one of them. A window, so that the
+    /// headers between are few enough for one walk of whoever is asked for them.
     pub(super) fn reach(&self, config: &LanesConfig) -> BatchSeq {
-        let near = BatchSeq(self.base.seq.0.saturating_add(config.horizon()));
+        let near = BatchSeq(self.base.seq.0.saturating_add(config.window_batches));
         let mut committed = self.targets.iter();
         let wanted = committed.find(|target| target.reason == Reason::Committed);
         wanted.map_or(near, |target| near.max(target.tip.seq))

@@ -77,15 +77,13 @@ impl Lanes {
         }
         if lane.proofs.len() > POAS_PER_LANE_MAX {
             // The newest speaks for those below it, except in time: the coverage rule counts from a
-            // broadcast. Without the highest one that was broadcast, a lane that goes on could be left
-            // out for as long as so many of its proofs wait.
-            let broadcast = |(_, proof): &(&Key, &Proof)| proof.broadcast_at.is_some();
-            let owed = lane
-                .proofs
-                .iter()
-                .rev()
-                .find(broadcast)
-                .map(|(key, _)| *key);
+            // broadcast, and asks for the headers between. Without the highest one that was broadcast
+            // and is known to descend, a lane that goes on could be left out for as long as so many of
+            // its proofs wait.
+            let owes = |(key, proof): &(&Key, &Proof)| {
+                proof.broadcast_at.is_some() && lane.descends(&lane.tip_of(key), &lane.committed)
+            };
+            let owed = lane.proofs.iter().rev().find(owes).map(|(key, _)| *key);
             let mut others = lane.proofs.keys().rev().skip(1);
             if let Some(key) = others.find(|key| owed != Some(**key)).copied() {
                 lane.proofs.remove(&key);

@@ -1,7 +1,7 @@
 //! The coverage rule, to the microsecond.
 
 use crate::keys::committee;
-use crate::world::{Alone, MS, NETWORK, at, batch, id, poa, tip};
+use crate::world::{Alone, MS, NETWORK, at, batch, chain, id, poa, tip};
 use squad_mempool::{LaneInput, LaneOutput, LanesConfig};
 use squad_primitives::message::LaneMessage;
 use squad_primitives::{Cut, Height, Tip};
@@ -110,6 +110,30 @@ fn a_lane_that_goes_on_is_owed_a_place_however_many_of_its_proofs_wait() {
         let left_out = seven.lanes.uncovered(at(micros), &cut, &cut);
         assert_eq!(left_out, expected, "at {micros}");
     }
+}
+
+/// As above, but the newest batches hang in the air: their proofs must not push out the claim of those
+/// that are known to descend.
+#[test]
+fn a_lane_with_a_gap_is_owed_a_place_up_to_the_gap() {
+    let mut seven = Alone::with(config(), &[1; 7]);
+    let lane = chain(1, 100, 20);
+    let certify = |seven: &mut Alone, micros: u64, index: usize| {
+        seven.receive(micros, 1, lane[index]);
+        let proof = poa(&committee(0, &[1; 7]), tip(&lane[index]), &[1, 2, 3]);
+        seven.message(micros, 1, LaneMessage::Poa(Box::new(proof)));
+    };
+    for index in 0..80 {
+        certify(&mut seven, 0, index);
+    }
+    run_with_blocks(&mut seven, 0, 300);
+    // Five are missing; the first that is known beyond is shown to all, and then another comes.
+    certify(&mut seven, 300 * MS, 85);
+    run_with_blocks(&mut seven, 301, 1_400);
+    certify(&mut seven, 1_400 * MS, 86);
+    let cut = Cut::new(vec![tip(&lane[78])]);
+    let left_out = seven.lanes.uncovered(at(1_900 * MS), &cut, &cut);
+    assert_eq!(left_out, Some(id(1)));
 }
 
 #[test]

@@ -7,7 +7,8 @@
 //! A block becomes visible when its record is written. Not every record is synced: a final block can be
 //! derived again, from consensus records and batches that are synced, with the same result. So one sync
 //! serves the blocks of [`SYNC_INTERVAL`], and only then may consensus and the lanes forget what the
-//! blocks were derived from.
+//! blocks were derived from. It comes whether or not more blocks follow: lanes that are far behind collect
+//! no further before they may forget.
 
 use super::batches::BatchCache;
 use super::core::{CoreInput, CoreSender};
@@ -24,7 +25,7 @@ use squad_primitives::codec::Encode;
 use squad_primitives::order::{OrderResult, RollupLeaf, order_root};
 use squad_primitives::{Batch, CommittedBlock, Digest, Height, NetworkId, Signer, Tip, TxId};
 use squad_storage::{Changes, Database, StorageError, Store, Table};
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -48,6 +49,8 @@ const FLOOR_INTERVAL: u64 = 64;
 /// Blocks written within this time of a sync wait for the next one. Peers need what is kept for them
 /// anyway, so nothing is gained by a shorter time; a sync costs about 0.1 ms of CPU.
 const SYNC_INTERVAL: Duration = Duration::from_millis(100);
+/// Longest wait for a block while none waits for its sync.
+const IDLE: Duration = Duration::from_secs(3_600);
 
 /// Ids that are ordered and could be ordered again: written with each block, looked at when transactions
 /// come in. Held for the time of ordering a block, at most some milliseconds.
@@ -304,12 +307,26 @@ pub(crate) struct Pipeline {
     pub(crate) attesting: Option<Attesting>,
     /// When a block was last synced.
     pub(crate) synced_at: Instant,
+    /// Whether a block was written since.
+    pub(crate) unsynced: bool,
 }
 
 impl Pipeline {
     /// Orders blocks until the core thread is gone.
     pub(crate) fn run(mut self, blocks: &Receiver<ToOrder>, mut head: Height) {
-        while let Ok(ToOrder { block, batches }) = blocks.recv() {
+        loop {
+            let wait = match self.unsynced {
+                true => SYNC_INTERVAL.saturating_sub(self.synced_at.elapsed()),
+                false => IDLE,
+            };
+            let ToOrder { block, batches } = match blocks.recv_timeout(wait) {
+                Ok(next) => next,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.sync(head);
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
             // After a restart consensus repeats blocks that were stored just before the crash.
             if block.block.height <= head {
                 let _ = self.core.send(CoreInput::Processed(block.block.height));
@@ -318,6 +335,24 @@ impl Pipeline {
             head = block.block.height;
             self.process(block, &batches);
         }
+    }
+
+    /// Syncs what was written, if no further block has done so.
+    fn sync(&mut self, head: Height) {
+        if !self.unsynced {
+            return;
+        }
+        (self.synced_at, self.unsynced) = (Instant::now(), false);
+        let mut changes = Changes::new(Database::Main);
+        let floor = self.cache.oldest().unwrap_or(head);
+        changes.put(Table::Meta, FLOOR_KEY, floor.0.to_be_bytes().to_vec());
+        let core = self.core.clone();
+        self.store.commit(
+            changes,
+            Box::new(move || {
+                let _ = core.send(CoreInput::Processed(head));
+            }),
+        );
     }
 
     fn process(&mut self, block: CommittedBlock, batches: &[Tip]) {
@@ -351,6 +386,7 @@ impl Pipeline {
         );
         let digests: Vec<_> = batches.iter().map(|tip| tip.digest).collect();
         let sync = self.synced_at.elapsed() >= SYNC_INTERVAL;
+        self.unsynced = !sync;
         if sync {
             self.synced_at = Instant::now();
         } else {

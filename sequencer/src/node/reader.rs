@@ -24,9 +24,9 @@ pub(crate) struct TxLocation {
     pub(crate) ordinal: u32,
 }
 
-/// Longest way back along a lane to serve one request. Askers name a tip not far above what they hold;
-/// further back they sync blocks first.
-const HEADERS_WALK_MAX: usize = 4 * HEADERS_PER_PAGE;
+/// Longest way back along a lane to serve one request: twice a lane's window of batches. Askers name a tip
+/// no further above what they hold; from further away the answer would not meet it.
+const HEADERS_WALK_MAX: usize = 8 * HEADERS_PER_PAGE;
 
 /// Access to what is stored. Calls may touch the disk for a moment; the page cache holds what is recent.
 #[derive(Debug)]

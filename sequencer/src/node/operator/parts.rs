@@ -195,6 +195,7 @@ impl Starting {
             metrics: self.metrics.pipeline.clone(),
             attesting,
             synced_at: std::time::Instant::now(),
+            unsynced: false,
         })
     }
 }
