@@ -11,7 +11,8 @@ use squad_primitives::Height;
 const LOOK_US: u64 = 200_000;
 /// View timer of all worlds while nothing goes wrong, in microseconds.
 const BASE_TIMEOUT_US: u64 = 500_000;
-/// Within twenty base timeouts after the faults stop ...
+/// Within twenty base timeouts after the faults stop, and as many more as the turns of Byzantine leaders
+/// take of all turns: each may cost its timeout ...
 const PROGRESS_US: u64 = 20 * BASE_TIMEOUT_US;
 /// ... every honest node has so many new blocks.
 const PROGRESS_BLOCKS: u64 = 20;
@@ -121,7 +122,9 @@ impl World {
         let wanted = Height(self.head().0 + PROGRESS_BLOCKS);
         self.plan.load.interval_us = self.plan.load.interval_us.clamp(15_000, 60_000);
         self.plan.load.burst = 0;
-        self.run_until(PROGRESS_US, "progress", |world| world.is_at(wanted));
+        let honest = self.slots.iter().filter(|slot| slot.honest).count() as u64;
+        let limit = PROGRESS_US * self.slots.len() as u64 / honest.max(1);
+        self.run_until(limit, "progress", |world| world.is_at(wanted));
         self.loaded = false;
         self.run_until(DRAIN_US, "drained", Self::is_drained);
         if self.violation.is_none()
