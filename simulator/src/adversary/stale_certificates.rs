@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 /// Certificates that are remembered.
 const REMEMBERED: usize = 32;
+/// Certificates that count as the last ones: of two or three views.
+const LAST: usize = 5;
 
 #[derive(Debug, Default)]
 pub(super) struct StaleCertificates {
@@ -45,9 +47,13 @@ impl StaleCertificates {
         }
     }
 
-    /// The proposal again, as the child of an older certified block.
+    /// The proposal again, as the child of an older certified block: of any, or of one of the last, above
+    /// which nothing may be committed everywhere yet.
     fn rewound(&mut self, proposal: &Proposal, attack: &mut Attack<'_>) -> Option<Proposal> {
-        let choice = attack.random.index(self.old.len());
+        let mut choice = attack.random.index(self.old.len());
+        if attack.random.percent(50) {
+            choice = self.old.len().saturating_sub(1 + choice % LAST);
+        }
         let certificate = self.old.get(choice)?.clone();
         let parent = self.blocks.get(&certificate.statement.block)?;
         if certificate.statement.kind == StatementKind::Timeout {
