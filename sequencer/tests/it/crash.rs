@@ -19,6 +19,10 @@ const OPERATORS: u64 = 4;
 const ENTRUSTED: usize = 200;
 /// Blocks that must follow a crash before the next step.
 const AFTERWARDS: usize = 100;
+/// Batches of each lane that an operator misses: more than lanes want at one time.
+const MISSED: u64 = 1_500;
+/// Load for as long as that takes, at 50 batches per second and lane.
+const ABSENCE: Duration = Duration::from_secs(30);
 
 /// The blocks from one second before a crash to the last one with transactions.
 fn around(blocks: &[Seen], crash: u64) -> &[Seen] {
@@ -115,6 +119,39 @@ async fn freeze_leader(net: &Localnet) -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_leader_that_crashes_in_its_turn_costs_little_more_than_the_turn() {
     one_crashes("a leader in its turn", freeze_leader).await;
+}
+
+/// Whoever was away for so long collects what it missed in several steps, and is then one of them again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_operator_that_was_away_for_long_gets_in_step() {
+    const ABSENT: usize = 2;
+    let net = Localnet::up(&[ROLLUPS]);
+    let mut watch = Watch::start(&net, &[0, 1, 2, 3]);
+    let load = Load::start(&net, 1, RATE, ABSENCE);
+    watch.busy_blocks(AFTERWARDS).await;
+
+    net.kill(&[ABSENT]);
+    let gone = watch.height();
+    let missed = |blocks: &[Seen], lane| {
+        let last = blocks.last().map_or(0, |block| block.lane(lane));
+        last - blocks[gone as usize - 1].lane(lane)
+    };
+    watch
+        .until("batches that are missed", |blocks| {
+            [0, 1, 3].iter().all(|lane| missed(blocks, *lane) > MISSED)
+        })
+        .await;
+    net.restart(ABSENT);
+    let back = watch.height();
+    watch
+        .until("the absent operator's part in blocks", |blocks| {
+            takes_part(blocks, ABSENT, back)
+        })
+        .await;
+    let outcome = load.audit();
+    println!("away for {} blocks: {outcome}", back - gone);
+    outcome.assert_clean();
+    net.assert_calm();
 }
 
 /// With all of them dead at the same moment nothing is left but what is on their disks.
