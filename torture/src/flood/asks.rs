@@ -148,7 +148,8 @@ pub(super) async fn flood(
             "{unread} fetches unread, {given_up} given up, {consensus} requests of consensus, {lanes} of \
              lanes, {ended} links ended"
         )],
-        as_ruled: ended == 0 && all.iter().all(|count| *count > 0),
+        // How far the second half gets before its end depends on the machine.
+        as_ruled: ended == 0 && [unread, consensus, lanes].iter().all(|count| *count > 0),
     })
 }
 
