@@ -1,6 +1,6 @@
 //! Answering requests for headers that only storage still has.
 //!
-//! A walk along a lane reads one header after the other, up to a thousand, so it is nothing for the core
+//! A walk along a lane reads one header after the other, up to 2,048, so it is nothing for the core
 //! thread. Each peer has a task of its own, which answers one request after the other and rests between
 //! them: whatever a peer asks for costs at most a part of one thread.
 
