@@ -72,6 +72,25 @@ pub enum StorageError {
         /// Position of the record in it, bytes.
         offset: u32,
     },
+    /// A log ends before what was synced: the disk lost or damaged records that were reported durable.
+    #[error(
+        "{log} ends at {end:?}, but was synced up to {synced:?}: the disk lost records, and with them what this \
+         node signed. Restore the directory as it was last, or let the operator be replaced by one with a new key"
+    )]
+    RecordsLost {
+        /// Folder of the log.
+        log: PathBuf,
+        /// Where it ends: number of the last write, or segment and offset.
+        end: (u64, u64),
+        /// What was synced, in the same terms.
+        synced: (u64, u64),
+    },
+    /// The file that says how far a log was synced is damaged.
+    #[error("{path} is damaged: how far the log beside it was synced is unknown")]
+    CorruptMark {
+        /// The file.
+        path: PathBuf,
+    },
     /// A value written by this crate can't be decoded.
     #[error("corrupt entry in table {table}")]
     CorruptEntry {

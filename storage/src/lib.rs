@@ -13,6 +13,8 @@
 //!   completions of the group. A signature may leave the node only from such a completion.
 //! - **Bytes are written once.** Batch bodies go to append-only segments, only their index to RocksDB.
 //! - **Safety records** have a database and a thread of their own.
+//! - **Lost means refused.** How far bodies and safety records were synced is noted beside them
+//!   (`*.synced`); a store that ends before that does not open.
 //! - **Fatal means fatal.** After a failed write or sync nothing is ever reported durable;
 //!   [`Hooks::on_fatal`] tells the node, which ends the process.
 //! - [`MemoryStore`] is the deterministic twin; both pass the same conformance tests.
@@ -34,7 +36,7 @@ pub use changes::Changes;
 #[cfg(feature = "rocksdb")]
 pub use disk::{DiskConfig, DiskStore};
 #[cfg(any(feature = "rocksdb", test))]
-pub use disk::{FORMAT, Lock, holds_safety_records};
+pub use disk::{FORMAT, Lock, forget_synced, holds_safety_records};
 pub use error::{OpenError, StorageError};
 pub use hooks::{GroupReport, Hooks, OnDurable};
 pub use memory::MemoryStore;

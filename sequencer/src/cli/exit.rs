@@ -23,7 +23,7 @@ pub enum Code {
     InUse = 5,
     /// The storage failed or is damaged.
     Storage = 6,
-    /// The safety state is missing or contradicts itself: starting could sign twice.
+    /// The safety state is missing, lost records, or contradicts itself: starting could sign twice.
     Safety = 7,
     /// Network or genesis differ from what was expected.
     Network = 10,
@@ -53,6 +53,15 @@ impl Code {
         Self::TimedOut,
         Self::Verification,
     ];
+
+    /// The code for a data directory that can't be used.
+    pub(crate) const fn of_open(error: &OpenError) -> Self {
+        match error {
+            OpenError::Locked { .. } => Self::InUse,
+            OpenError::Storage(StorageError::RecordsLost { .. }) => Self::Safety,
+            _ => Self::Storage,
+        }
+    }
 
     /// The number that the process returns.
     #[must_use]
@@ -160,12 +169,8 @@ impl From<StorageError> for Failure {
 
 impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
-        let code = match error {
-            OpenError::Locked { .. } => Code::InUse,
-            _ => Code::Storage,
-        };
         Self {
-            code,
+            code: Code::of_open(&error),
             error: error.into(),
         }
     }

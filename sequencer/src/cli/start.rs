@@ -11,7 +11,7 @@ use crate::version::{COMMIT, VERSION};
 use clap::Args;
 use squad_primitives::genesis::Genesis;
 use squad_primitives::{Height, NetworkId, Signer as _};
-use squad_storage::{Lock, holds_safety_records};
+use squad_storage::{Lock, forget_synced, holds_safety_records};
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -32,8 +32,8 @@ pub(crate) struct StartArgs {
     /// Stop, as SIGTERM would, once the block at this height is stored
     #[arg(long, value_name = "HEIGHT")]
     until_height: Option<u64>,
-    /// Start although the records of what the key has signed are gone. The operator may contradict
-    /// what it signed before, which costs its stake
+    /// Start although records of what the key has signed are gone, all or the last ones. The operator may
+    /// contradict what it signed before, which costs its stake
     #[arg(long)]
     unsafe_reset_safety_state: bool,
 }
@@ -64,6 +64,11 @@ pub(crate) fn run(global: &GlobalArgs, args: &StartArgs) -> Outcome {
         let key = home.resolve(&config.keys.identity);
         let data = home.resolve(&config.storage.path);
         claim_key(&key, &data, &network, args.unsafe_reset_safety_state)?;
+    }
+    if args.unsafe_reset_safety_state {
+        let data = home.resolve(&config.storage.path);
+        tracing::warn!(data = %data.display(), "records that the disk lost are given up, as asked");
+        forget_synced(&data)?;
     }
     use_ring();
     tracing::info!(
@@ -196,8 +201,8 @@ fn forced() -> Failure {
 impl From<NodeError> for Failure {
     fn from(error: NodeError) -> Self {
         let code = match &error {
-            NodeError::Open(squad_storage::OpenError::Locked { .. }) => Code::InUse,
-            NodeError::Open(_) | NodeError::Storage(_) => Code::Storage,
+            NodeError::Open(error) => Code::of_open(error),
+            NodeError::Storage(_) => Code::Storage,
             NodeError::Safety(_) | NodeError::FinalityRecord(_) => Code::Safety,
             NodeError::NoKey | NodeError::NoFinalityKey => Code::Key,
             NodeError::UnknownOperator | NodeError::OtherFinalityKey => Code::Network,

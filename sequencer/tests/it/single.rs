@@ -74,6 +74,32 @@ fn a_node_stops_at_a_height_goes_on_and_is_pruned() {
     home.start_until(last + 2).ok();
 }
 
+/// A log that ends early is what a crash leaves, but never below what was synced.
+#[test]
+fn lost_records_are_noticed_and_given_up_only_when_told() {
+    let home = Home::new();
+    home.with_network();
+    home.start_until(2).ok();
+    for entry in std::fs::read_dir(home.file("data/safety")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "log") {
+            let file = std::fs::File::options().write(true).open(&path).unwrap();
+            file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+        }
+    }
+    for _ in 0..2 {
+        let error = home.start_until(4).fails(7);
+        assert!(error.contains("the disk lost records"), "{error}");
+    }
+    let arguments: Vec<_> = ["start", "--until-height=4", "--unsafe-reset-safety-state"]
+        .into_iter()
+        .chain(FREE_PORTS)
+        .collect();
+    home.squad(&arguments).ok();
+    assert!(home.heights().1 >= 4);
+    home.start_until(5).ok();
+}
+
 #[test]
 fn a_key_whose_records_are_lost_does_not_sign_again_unless_told() {
     let home = Home::new();

@@ -6,7 +6,8 @@ use std::sync::mpsc;
 
 use squad_primitives::Height;
 use squad_storage::{
-    Changes, Database, DiskConfig, DiskStore, OpenError, Store, Table, TxPosition,
+    Changes, Database, DiskConfig, DiskStore, OpenError, StorageError, Store, Table, TxPosition,
+    forget_synced,
 };
 
 use crate::support::{append, body, commit, hooks, id, put, text};
@@ -241,4 +242,44 @@ fn a_range_deleted_stays_deleted_after_a_restart() {
     let store = open(home.path());
     assert_eq!(text(&store, Table::Blocks, "2"), None);
     assert_eq!(text(&store, Table::Blocks, "3").as_deref(), Some("c"));
+}
+
+/// An old copy of the database, a lost one, lost segments: whatever is missing of what was synced, the store
+/// says so instead of going on.
+#[test]
+fn a_store_that_lost_synced_records_does_not_open_until_told_to() {
+    let home = tempfile::tempdir().expect("temporary directory");
+    let running = home.path().join("running");
+    let store = open(&running);
+    put(&store, Table::SafetyConsensus, &[("1", "vote")]);
+    append(&store, body(1));
+    copy(&running, &home.path().join("earlier"));
+    put(&store, Table::SafetyConsensus, &[("1", "later vote")]);
+    append(&store, body(2));
+    drop(store);
+
+    for log in ["safety", "bodies"] {
+        for earlier in [true, false] {
+            let damaged = home.path().join(format!("{log}-{earlier}"));
+            copy(&running, &damaged);
+            fs::remove_dir_all(damaged.join(log)).expect("removed");
+            if earlier {
+                copy(&home.path().join("earlier").join(log), &damaged.join(log));
+            }
+            for _ in 0..2 {
+                let error = DiskStore::open(&damaged, &DiskConfig::default(), hooks())
+                    .expect_err("records are missing");
+                assert!(
+                    matches!(&error, OpenError::Storage(StorageError::RecordsLost { log: lost, .. }) if lost.ends_with(log)),
+                    "{error}"
+                );
+            }
+            forget_synced(&damaged).expect("as asked");
+            drop(open(&damaged));
+        }
+    }
+    assert_eq!(
+        text(&open(&running), Table::SafetyConsensus, "1").as_deref(),
+        Some("later vote")
+    );
 }

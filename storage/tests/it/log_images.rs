@@ -1,11 +1,11 @@
 //! Images of the log of safety records, as a crash or a bad disk leaves them: cut at every byte of its
-//! last three records, and each of their bytes changed. The store opens with exactly the intact prefix
-//! or refuses; it never serves other data.
+//! last three records, and each of their bytes changed. The store opens with exactly the intact prefix, or
+//! refuses: surely if that ends before what was synced. It never serves other data.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use squad_storage::{DiskConfig, DiskStore, OpenError, Store, Table};
+use squad_storage::{DiskConfig, DiskStore, OpenError, StorageError, Store, Table};
 
 use crate::support::{hooks, put};
 
@@ -21,6 +21,8 @@ struct Image {
     content: Vec<u8>,
     /// Length of the log after each record.
     ends: Vec<usize>,
+    /// What the mark held when so many records were synced.
+    marks: Vec<Vec<u8>>,
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -52,6 +54,8 @@ impl Image {
         let home = tempfile::tempdir().expect("temporary directory");
         let running = home.path().join("running");
         let store = DiskStore::open(&running, &DiskConfig::default(), hooks()).expect("opened");
+        let mark = running.join("safety.synced");
+        let mut marks = vec![fs::read(&mark).expect("readable")];
         let mut ends = Vec::new();
         let mut log = PathBuf::new();
         for number in 1..=RECORDS {
@@ -62,6 +66,7 @@ impl Image {
             );
             log = log_of(&running.join("safety"));
             ends.push(usize::try_from(fs::metadata(&log).expect("readable").len()).expect("small"));
+            marks.push(fs::read(&mark).expect("readable"));
         }
         copy(&running, &home.path().join("killed"));
         let content = fs::read(&log).expect("readable");
@@ -71,17 +76,24 @@ impl Image {
             log,
             content,
             ends,
+            marks,
         }
     }
 
-    /// Records with their values in a home whose log has this content; `None` if it doesn't open.
-    fn records(&self, content: &[u8]) -> Option<usize> {
+    /// Records with their values in a home whose log has this content and whose mark says that the first
+    /// `synced` records were synced; `None` if it doesn't open.
+    fn records(&self, content: &[u8], synced: usize) -> Option<usize> {
         let damaged = self.home.path().join("damaged");
         drop(fs::remove_dir_all(&damaged));
         copy(&self.home.path().join("killed"), &damaged);
         fs::write(damaged.join(&self.log), content).expect("writable");
+        fs::write(damaged.join("safety.synced"), &self.marks[synced]).expect("writable");
         let store = match DiskStore::open(&damaged, &DiskConfig::default(), hooks()) {
             Ok(store) => store,
+            Err(OpenError::Storage(StorageError::RecordsLost { log, .. })) => {
+                assert!(log.ends_with("safety"), "{log:?}");
+                return None;
+            }
             Err(OpenError::Storage(error)) => {
                 let source = std::error::Error::source(&error);
                 let text = source.map(|source| source.to_string().to_lowercase());
@@ -118,29 +130,39 @@ impl Image {
 #[test]
 fn cut_at_every_byte() {
     let image = Image::take();
-    assert_eq!(image.records(&image.content), Some(RECORDS));
+    assert_eq!(image.records(&image.content, RECORDS), Some(RECORDS));
     for cut in image.first()..image.content.len() {
-        let found = image.records(&image.content[..cut]);
-        assert_eq!(found, Some(image.intact(cut)), "cut at {cut}");
+        let intact = image.intact(cut);
+        let torn = &image.content[..cut];
+        for synced in [0, intact] {
+            let found = image.records(torn, synced);
+            assert_eq!(found, Some(intact), "cut at {cut}, {synced} synced");
+        }
+        if intact < RECORDS {
+            let found = image.records(torn, intact + 1);
+            assert_eq!(found, None, "cut at {cut}, one record lost");
+        }
     }
 }
 
+/// Damage that makes a record look longer than the file passes for the end of a crash: only the mark tells
+/// the two apart.
 #[test]
 fn every_byte_changed() {
     let image = Image::take();
-    let mut refused = 0;
+    let mut noticed = 0;
     for at in image.first()..image.ends[RECORDS - 1] {
         let mut content = image.content.clone();
         content[at] ^= 0xff;
-        let found = image.records(&content);
-        refused += usize::from(found.is_none());
         let intact = image.intact(at);
+        let found = image.records(&content, intact);
+        noticed += usize::from(found.is_none());
         assert!(
             found.is_none() || found == Some(intact),
             "byte {at} changed: {found:?} records, {intact} before it"
         );
+        let found = image.records(&content, intact + 1);
+        assert_eq!(found, None, "byte {at} changed, one record lost");
     }
-    // Damage that makes a record look longer than the file passes for the end of a crash; the rest is
-    // noticed. See docs/reliability.md.
-    assert!(refused > 0);
+    assert!(noticed > 0, "the engine notices most of it by itself");
 }

@@ -1,6 +1,7 @@
 //! Images of a body log as crashes, bad disks and careless hands leave them: cut at every byte of the
 //! last three records, each of their bytes changed, and arbitrary damage. A log opens with exactly the
-//! intact prefix or refuses; what it serves is always what was stored.
+//! intact prefix, or refuses: surely if the prefix ends before what was synced. What it serves is always
+//! what was stored.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use super::{BodyLog, segment};
 use crate::body::NewBody;
 use crate::disk::kv::Kv;
 use crate::disk::kv::memory::MemoryKv;
+use crate::disk::synced::{Position, SyncedMark};
 use crate::error::StorageError;
 use crate::hooks::Hooks;
 use crate::table::Table;
@@ -27,9 +29,13 @@ impl Hooks for Ignored {
     fn on_fatal(&self, _: StorageError) {}
 }
 
-fn open(folder: &Path, index: &Arc<MemoryKv>) -> Result<BodyLog, StorageError> {
+fn open(
+    folder: &Path,
+    index: &Arc<MemoryKv>,
+    mark: Option<SyncedMark>,
+) -> Result<BodyLog, StorageError> {
     let index = Arc::clone(index) as Arc<dyn Kv>;
-    BodyLog::open(folder, 4096, true, index, Arc::new(Ignored))
+    BodyLog::open(folder, 4096, mark, index, Arc::new(Ignored))
 }
 
 fn body(number: u8) -> NewBody {
@@ -57,7 +63,8 @@ impl Image {
         let home = tempfile::tempdir().expect("temporary directory");
         let original = home.path().join("original");
         let index = Arc::new(MemoryKv::default());
-        let log = open(&original, &index).expect("opened");
+        let mark = SyncedMark::open(&original).expect("a mark");
+        let log = open(&original, &index, Some(mark)).expect("opened");
         let mut ends = Vec::new();
         for number in 1..=RECORDS {
             let (durable, wait) = mpsc::channel();
@@ -111,7 +118,7 @@ impl Image {
             }
             index.write(&[changes], true).expect("in memory");
         }
-        let opened = bounded(Bound::PEER, content.len(), || open(&folder, &index));
+        let opened = bounded(Bound::PEER, content.len(), || open(&folder, &index, None));
         let log = match opened {
             Ok(log) => log,
             Err(StorageError::CorruptBody { .. }) => return None,
@@ -141,6 +148,34 @@ impl Image {
             .expect("readable");
         assert_eq!(listed, there);
         Some(there)
+    }
+
+    /// Whether an image opens whose first `synced` records were synced in segment 0. If not, it is left as
+    /// it was found.
+    fn opens(&self, content: Option<&[u8]>, synced: usize) -> bool {
+        let folder = self.folder();
+        let path = segment::path_of(&folder, 0);
+        drop(fs::remove_file(&path));
+        if let Some(content) = content {
+            fs::write(&path, content).expect("writable");
+        }
+        let other = segment::path_of(&folder, 1);
+        drop(fs::remove_file(&other));
+        drop(fs::remove_file(self.home.path().join("damaged.synced")));
+        let mut mark = SyncedMark::open(&folder).expect("a mark");
+        if synced > 0 {
+            let end = self.ends[synced - 1] as u64;
+            mark.advance(Position(0, end)).expect("written");
+        }
+        match open(&folder, &Arc::default(), Some(mark)) {
+            Ok(_) => true,
+            Err(StorageError::RecordsLost { log, .. }) => {
+                assert_eq!(log, folder);
+                assert_eq!(fs::read(&path).ok().as_deref(), content, "left alone");
+                false
+            }
+            Err(other) => panic!("{other}"),
+        }
     }
 
     /// Records that end at or before `offset`.
@@ -181,6 +216,30 @@ fn every_changed_byte_of_the_last_three_records() {
                 Some(image.intact(at)),
                 "byte {at} changed, index {with_index}"
             );
+        }
+    }
+}
+
+#[test]
+fn a_log_opens_if_and_only_if_everything_synced_is_there() {
+    let image = Image::take();
+    let mark = SyncedMark::open(&image.home.path().join("original")).expect("a mark");
+    let last = image.ends[image.ends.len() - 1];
+    assert_eq!(mark.position(), Position(0, last as u64));
+
+    for synced in 0..=image.ends.len() {
+        assert_eq!(image.opens(None, synced), synced == 0, "no file, {synced}");
+        for at in (image.last_three()..image.segment.len()).step_by(3) {
+            let there = image.intact(at).len();
+            let mut changed = image.segment.clone();
+            changed[at] ^= 0x10;
+            for damaged in [&image.segment[..at], &changed] {
+                assert_eq!(
+                    image.opens(Some(damaged), synced),
+                    there >= synced,
+                    "{there} intact, {synced} synced"
+                );
+            }
         }
     }
 }

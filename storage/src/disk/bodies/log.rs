@@ -13,6 +13,7 @@ use crate::body::{BodyHead, NewBody, PruneReport, StoredBody};
 use crate::changes::Changes;
 use crate::disk::group::{GroupWriter, Sink};
 use crate::disk::kv::Kv;
+use crate::disk::synced::{Position, SyncedMark};
 use crate::error::StorageError;
 use crate::hooks::{Hooks, OnDurable};
 use crate::table::{Database, Table};
@@ -79,21 +80,22 @@ pub(crate) struct BodyLog {
 }
 
 impl BodyLog {
-    /// Opens the log in `folder`, creating it when absent, and recovers what a crash left. Without
-    /// `sync` a crash of the machine can lose what was reported durable.
+    /// Opens the log in `folder`, creating it when absent, and recovers what a crash left, if all is
+    /// there up to the mark. Without a mark nothing is synced: a crash of the machine can lose what was
+    /// reported durable.
     pub(crate) fn open(
         folder: &Path,
         segment_bytes: u32,
-        sync: bool,
+        mark: Option<SyncedMark>,
         index: Arc<dyn Kv>,
         hooks: Arc<dyn Hooks>,
     ) -> Result<Self, StorageError> {
-        let segments = Arc::new(Segments::recover(folder, index)?);
+        let segments = Arc::new(Segments::recover(folder, index, mark.as_ref())?);
         let appender = Appender {
             next: segments.first_free,
             segments: Arc::clone(&segments),
             segment_bytes,
-            sync,
+            mark,
             active: None,
         };
         let writer = GroupWriter::start("bodies", appender, hooks)?;
@@ -372,7 +374,7 @@ impl Segments {
 struct Appender {
     segments: Arc<Segments>,
     segment_bytes: u32,
-    sync: bool,
+    mark: Option<SyncedMark>,
     next: u32,
     active: Option<Active>,
 }
@@ -465,7 +467,7 @@ impl Appender {
             .collect();
         segment::write_all(&active.file, start, &parts)
             .map_err(StorageError::io("write", &path))?;
-        if self.sync {
+        if let Some(mark) = &mut self.mark {
             active
                 .file
                 .sync_data()
@@ -473,6 +475,7 @@ impl Appender {
             if is_new {
                 segment::sync_folder(&self.segments.folder)?;
             }
+            mark.advance(Position(active.number.into(), active.summary.end))?;
         }
         self.segments.set_summary(active.number, active.summary);
         self.segments.index.write(&[index], false)?;

@@ -23,6 +23,8 @@
 //! 4. Segments are removed as a whole, index first. A segment that lost its index entries in a crash
 //!    in between is found and indexed again.
 //! 5. A number is never used twice for a segment: it is part of every record.
+//! 6. How far the last segment was synced is noted outside of it. A log that ends before that, or has no
+//!    such segment, is refused and left as it is.
 
 #[cfg(test)]
 mod image_tests;

@@ -30,7 +30,7 @@ fn open(folder: &Path, index: &Arc<MemoryKv>) -> Result<BodyLog, StorageError> {
     BodyLog::open(
         folder,
         SEGMENT_BYTES,
-        true,
+        None,
         index,
         Arc::new(Fatal::default()),
     )
@@ -304,7 +304,7 @@ fn a_failed_write_is_fatal_and_reports_nothing_durable() {
     let folder = home.path().join("bodies");
     let fatal = Arc::new(Fatal::default());
     let index = Arc::new(MemoryKv::default()) as Arc<dyn Kv>;
-    let log = BodyLog::open(&folder, SEGMENT_BYTES, true, index, fatal.clone()).expect("opened");
+    let log = BodyLog::open(&folder, SEGMENT_BYTES, None, index, fatal.clone()).expect("opened");
     append(&log, [body(1, 10)]);
     fs::remove_dir_all(&folder).expect("removed");
     // Too large for the active segment: the next one can't be created any more.

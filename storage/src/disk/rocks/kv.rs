@@ -60,6 +60,11 @@ impl RocksKv {
         &self.db
     }
 
+    /// Number of the last change: those of a write are numbered one by one.
+    pub(super) fn sequence(&self) -> u64 {
+        self.db.latest_sequence_number()
+    }
+
     /// Size on disk, bytes.
     pub(super) fn disk_bytes(&self) -> Result<u64, StorageError> {
         let path = self.db.path();

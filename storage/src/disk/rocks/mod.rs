@@ -17,6 +17,7 @@ use super::bodies::BodyLog;
 use super::directory::{Lock, check_format, write_format};
 use super::group::{GroupWriter, Sink};
 use super::kv::Kv;
+use super::synced::{Position, SyncedMark};
 use super::tx_index::TxIndex;
 use crate::body::{BodyHead, NewBody, PruneReport, StoredBody};
 use crate::changes::Changes;
@@ -115,10 +116,15 @@ impl DiskStore {
             Vec::new(),
             config.sync,
         )?);
+        let mark = |log| SyncedMark::open(&directory.join(log));
+        let safety_mark = config.sync.then(|| mark("safety")).transpose()?;
+        if let Some(mark) = &safety_mark {
+            mark.check(Position(safety.sequence(), 0))?;
+        }
         let bodies = BodyLog::open(
             &directory.join("bodies"),
             config.segment_bytes.min(SEGMENT_BYTES_MAX),
-            config.sync,
+            config.sync.then(|| mark("bodies")).transpose()?,
             Arc::clone(&main) as Arc<dyn Kv>,
             Arc::clone(&hooks),
         )?;
@@ -135,8 +141,8 @@ impl DiskStore {
                 config.tx_index_entries,
                 Arc::clone(&hooks),
             )?,
-            main_writer: GroupWriter::start("main", KvSink(Arc::clone(&main)), Arc::clone(&hooks))?,
-            safety_writer: GroupWriter::start("safety", KvSink(Arc::clone(&safety)), hooks)?,
+            main_writer: GroupWriter::start("main", KvSink::new(&main, None), Arc::clone(&hooks))?,
+            safety_writer: GroupWriter::start("safety", KvSink::new(&safety, safety_mark), hooks)?,
             main,
             safety,
             _lock: lock,
@@ -152,7 +158,20 @@ impl DiskStore {
 }
 
 /// Writes a group of changes with one sync, if one of them asks for it.
-struct KvSink(Arc<RocksKv>);
+struct KvSink {
+    kv: Arc<RocksKv>,
+    /// Where to note syncs. Nobody else writes to a database with a mark.
+    mark: Option<SyncedMark>,
+}
+
+impl KvSink {
+    fn new(kv: &Arc<RocksKv>, mark: Option<SyncedMark>) -> Self {
+        Self {
+            kv: Arc::clone(kv),
+            mark,
+        }
+    }
+}
 
 impl Sink for KvSink {
     type Item = Changes;
@@ -162,7 +181,12 @@ impl Sink for KvSink {
     }
 
     fn write(&mut self, items: &mut Vec<Changes>) -> Result<(), StorageError> {
-        self.0.write(items, items.iter().any(Changes::needs_sync))
+        let sync = items.iter().any(Changes::needs_sync);
+        self.kv.write(items, sync)?;
+        match &mut self.mark {
+            Some(mark) if sync => mark.advance(Position(self.kv.sequence(), 0)),
+            _ => Ok(()),
+        }
     }
 }
 
