@@ -5,7 +5,7 @@ use crate::api::context::{Context, Shared, StreamSlot, blocking};
 use crate::api::errors::Failure;
 use crate::api::finality;
 use crate::node::mach::Finality;
-use futures::stream::unfold;
+use futures::stream::try_unfold;
 use squad_primitives::Height;
 use squad_proto::mach;
 use squad_proto::mach::finality_service_server::FinalityService;
@@ -54,12 +54,9 @@ impl FinalityService for Service {
     ) -> Result<Response<Self::SubscribeCertificatesStream>, Status> {
         let slot = self.0.open_stream(&client(&request)?)?;
         let stream = Certificates::open(&self.0, request.get_ref().from_height, slot)?;
-        let items = unfold(Some(stream), |stream| async move {
-            let mut stream = stream?;
-            match stream.next().await {
-                Ok(item) => Some((Ok(item), Some(stream))),
-                Err(failure) => Some((Err(failure.into()), None)),
-            }
+        let items = try_unfold(stream, |mut stream| async move {
+            let item = stream.next().await?;
+            Ok(Some((item, stream)))
         });
         Ok(Response::new(Box::pin(items)))
     }
@@ -90,12 +87,9 @@ impl FinalityService for Service {
     ) -> Result<Response<Self::SubscribeAlertsStream>, Status> {
         let slot = self.0.open_stream(&client(&request)?)?;
         let stream = Alerts::open(&self.0, request.into_inner().kinds, slot)?;
-        let items = unfold(Some(stream), |stream| async move {
-            let mut stream = stream?;
-            match stream.next().await {
-                Ok(item) => Some((Ok(item), Some(stream))),
-                Err(failure) => Some((Err(failure.into()), None)),
-            }
+        let items = try_unfold(stream, |mut stream| async move {
+            let item = stream.next().await?;
+            Ok(Some((item, stream)))
         });
         Ok(Response::new(Box::pin(items)))
     }
