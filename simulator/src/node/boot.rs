@@ -127,7 +127,7 @@ impl Node {
             committed: head,
             head,
             repeated: VecDeque::new(),
-            memory: Memory::of(image),
+            memory: Memory::of(image, config.lanes.window_batches),
             orderer: Orderer::recover(network, rules, HASH_KEY, &image.blocks),
             admission: Admission::new(network, limits),
             view: AdmissionView {

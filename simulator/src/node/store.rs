@@ -11,14 +11,17 @@ use std::sync::Arc;
 /// Readable state.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
+    /// Longest way back along a lane for one request, in batches: as in the node, twice a lane's window.
+    walk_max: usize,
     pub(super) batches: BTreeMap<Digest, Batch>,
     pub(super) blocks: Vec<Arc<OrderedBlock>>,
     heights: BTreeMap<Digest, Height>,
 }
 
 impl Memory {
-    pub(super) fn of(image: &Image) -> Self {
+    pub(super) fn of(image: &Image, window_batches: u64) -> Self {
         let mut memory = Self {
+            walk_max: usize::try_from(window_batches.saturating_mul(2)).unwrap_or(usize::MAX),
             batches: image
                 .bodies
                 .iter()
@@ -61,7 +64,7 @@ impl Memory {
         let mut headers = Vec::new();
         let mut digest = tip.digest;
         while let Some(batch) = self.batches.get(&digest) {
-            if batch.header().seq <= after {
+            if batch.header().seq <= after || headers.len() >= self.walk_max {
                 break;
             }
             digest = batch.header().parent;
