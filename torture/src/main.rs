@@ -1,6 +1,6 @@
 //! `squad-torture`: breaks a local network for a given time and audits it after each fault.
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 use squad_primitives::genesis::ConsensusParams;
 use squad_torture::episode::Runner;
 use squad_torture::flood;
@@ -63,7 +63,7 @@ enum Command {
 struct FloodArgs {
     /// What floods
     #[arg(long, value_enum)]
-    kind: FloodKind,
+    kind: flood::Kind,
     /// Length of the calm and of the flooded phase in seconds
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(5..=3_000))]
     seconds: u64,
@@ -79,35 +79,6 @@ struct FloodArgs {
     /// Where the report is written as JSON
     #[arg(long)]
     report: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum FloodKind {
-    /// 1,000 QUIC handshakes that stop half-way
-    Handshakes,
-    /// An operator that sends wrong signatures
-    Forged,
-    /// An operator that sends the same 1,000 messages
-    Repeated,
-    /// An operator that asks for everything and reads no answer
-    Asks,
-    /// An operator that fills its lane at ten times its fair share
-    Share,
-    /// Idle connections, dropped streams and unread streams of clients
-    Clients,
-}
-
-impl From<FloodKind> for flood::Kind {
-    fn from(kind: FloodKind) -> Self {
-        match kind {
-            FloodKind::Handshakes => Self::Handshakes,
-            FloodKind::Forged => Self::Forged,
-            FloodKind::Repeated => Self::Repeated,
-            FloodKind::Asks => Self::Asks,
-            FloodKind::Share => Self::Share,
-            FloodKind::Clients => Self::Clients,
-        }
-    }
 }
 
 /// The network's capacity is made small by its own rules, so that a small machine can offer a multiple of
@@ -188,7 +159,7 @@ async fn overload(args: OverloadArgs) -> anyhow::Result<bool> {
 async fn flood(args: FloodArgs) -> anyhow::Result<bool> {
     anyhow::ensure!(!args.dir.exists(), "{} exists already", args.dir.display());
     let options = flood::Options {
-        kind: args.kind.into(),
+        kind: args.kind,
         seconds: args.seconds,
         load: args.load,
         rate: args.rate,

@@ -34,19 +34,19 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What floods.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Kind {
-    /// Strangers that begin handshakes.
+    /// 1,000 QUIC handshakes that stop half-way
     Handshakes,
-    /// An operator that forges.
+    /// An operator that sends wrong signatures
     Forged,
-    /// An operator that repeats itself.
+    /// An operator that sends the same 1,000 messages
     Repeated,
-    /// An operator that asks and does not read.
+    /// An operator that asks for everything and reads no answer
     Asks,
-    /// An operator that fills its lane.
+    /// An operator that fills its lane at ten times its fair share
     Share,
-    /// Clients of the API.
+    /// Idle connections, dropped streams and unread streams of clients
     Clients,
 }
 

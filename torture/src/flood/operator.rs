@@ -106,10 +106,10 @@ impl Broken {
         })
     }
 
-    /// Sends `rate` messages per second to everybody for a while. Returns how many left, and when the
-    /// last link was closed.
+    /// Sends `rate` messages per second to everybody for a while, and leaves. Returns how many messages
+    /// went out, and when the last link was closed.
     async fn flood(
-        &self,
+        self,
         ears: &Ears,
         rate: u64,
         length: Duration,
@@ -135,6 +135,7 @@ impl Broken {
                 closed = Some(start.elapsed());
             }
         }
+        self.plane.shutdown().await;
         Ok((sent, closed))
     }
 }
@@ -157,16 +158,17 @@ pub(super) async fn place(network: &Network) -> anyhow::Result<(ViewId, Height)>
     Ok((at, Height(status.committed_height)))
 }
 
+fn consensus(vote: Vote) -> (Class, Bytes) {
+    let message = ConsensusMessage::Vote(vote);
+    (Class::Consensus, peer::encode(&message))
+}
+
 fn vote(statement: Statement) -> (Class, Bytes) {
-    let vote = Vote {
+    consensus(Vote {
         statement,
         signer: OperatorId(BROKEN as u32),
         signature: Signature([1; 64]),
-    };
-    (
-        Class::Consensus,
-        peer::encode(&ConsensusMessage::Vote(vote)),
-    )
+    })
 }
 
 fn ack(epoch: Epoch, lane: u32, seq: u64) -> (Class, Bytes) {
@@ -207,25 +209,24 @@ pub(super) async fn forge(
     let ahead = |number: u64| ViewId::new(at.epoch, View(at.view.0 + number % VIEWS_AHEAD));
     // A certificate of a view that is already over is not looked at.
     let certificate = certificate(ViewId::new(at.epoch, View(at.view.0 + VIEWS_AHEAD / 2)))?;
-    let (sent, closed) = broken
-        .flood(&ears, rate, length, |number| {
-            let mut digest = Digest([7; 32]);
-            digest.0[..8].copy_from_slice(&number.to_le_bytes());
-            match number % 4 {
-                0 => vote(Statement::vote(ahead(number), digest)),
-                1 => vote(Statement::timeout(ahead(number))),
-                2 => ack(at.epoch, (number % 3) as u32, number),
-                _ => certificate.clone(),
-            }
-        })
-        .await?;
-    broken.plane.shutdown().await;
+    let forged = |number: u64| {
+        let mut digest = Digest([7; 32]);
+        digest.0[..8].copy_from_slice(&number.to_le_bytes());
+        match number % 4 {
+            0 => vote(Statement::vote(ahead(number), digest)),
+            1 => vote(Statement::timeout(ahead(number))),
+            2 => ack(at.epoch, (number % 3) as u32, number),
+            _ => certificate.clone(),
+        }
+    };
+    let (count, closed) = broken.flood(&ears, rate, length, forged).await?;
+    let note = match closed {
+        Some(after) => format!("all links closed after {:.0} ms", after.as_secs_f64() * 1e3),
+        None => "not all links were closed".to_owned(),
+    };
     Ok(Sent {
-        count: sent,
-        notes: vec![match closed {
-            Some(after) => format!("all links closed after {:.0} ms", after.as_secs_f64() * 1e3),
-            None => "not all links were closed".to_owned(),
-        }],
+        count,
+        notes: vec![note],
         as_ruled: closed.is_some(),
     })
 }
@@ -242,29 +243,21 @@ pub(super) async fn repeat(
     let broken = Broken::join(network, genesis, ears.clone(), &ears).await?;
     let (at, _) = place(network).await?;
     let key = key(network, BROKEN)?;
-    let messages: Vec<_> = (0..REPEATED)
-        .map(|number| {
-            let statement = Statement::timeout(ViewId::new(at.epoch, View(at.view.0 + number)));
-            let me = OperatorId(BROKEN as u32);
-            let vote = Vote::sign(&genesis.network_id(), statement, me, &key);
-            (
-                Class::Consensus,
-                peer::encode(&ConsensusMessage::Vote(vote)),
-            )
-        })
-        .collect();
-    let (sent, closed) = broken
-        .flood(&ears, rate, length, |number| {
-            messages[(number % REPEATED) as usize].clone()
-        })
-        .await?;
-    broken.plane.shutdown().await;
+    let timeout = |number: u64| {
+        let statement = Statement::timeout(ViewId::new(at.epoch, View(at.view.0 + number)));
+        let me = OperatorId(BROKEN as u32);
+        consensus(Vote::sign(&genesis.network_id(), statement, me, &key))
+    };
+    let messages: Vec<_> = (0..REPEATED).map(timeout).collect();
+    let again = |number: u64| messages[(number % REPEATED) as usize].clone();
+    let (count, closed) = broken.flood(&ears, rate, length, again).await?;
+    let note = match closed {
+        Some(after) => format!("links closed after {:.1} s", after.as_secs_f64()),
+        None => "links stayed open".to_owned(),
+    };
     Ok(Sent {
-        count: sent,
-        notes: vec![match closed {
-            Some(after) => format!("links closed after {:.1} s", after.as_secs_f64()),
-            None => "links stayed open".to_owned(),
-        }],
+        count,
+        notes: vec![note],
         as_ruled: closed.is_none(),
     })
 }
