@@ -66,13 +66,16 @@ pub fn newest(directory: &Path, endings: &[&str]) -> io::Result<Option<PathBuf>>
     Ok(newest.map(|(_, path)| path))
 }
 
-/// Cuts some bytes off the end of a file. Returns how many.
+/// Cuts some bytes off the end of a file, and all zeros behind them, which are only reserved. Returns how
+/// many bytes without the zeros.
 ///
 /// # Errors
-/// If the file can't be changed.
+/// If the file can't be read or changed.
 pub fn cut_tail<R: Rng>(path: &Path, rng: &mut R) -> io::Result<u64> {
+    let content = std::fs::read(path)?;
+    let written = content.iter().rposition(|byte| *byte != 0);
+    let length = written.map_or(0, |last| last as u64 + 1);
     let file = OpenOptions::new().write(true).open(path)?;
-    let length = file.metadata()?.len();
     let cut = rng.random_range(1..=length.clamp(1, CUT_BYTES_MAX));
     file.set_len(length.saturating_sub(cut))?;
     Ok(cut)
@@ -115,6 +118,10 @@ mod tests {
             let length = std::fs::metadata(&path).unwrap().len();
             assert!((1..=CUT_BYTES_MAX).contains(&cut));
             assert_eq!(length + cut, 10_000);
+            let reserved = [whole.as_slice(), &[0; 500]].concat();
+            std::fs::write(&path, reserved).unwrap();
+            let cut = cut_tail(&path, &mut rng).unwrap();
+            assert_eq!(std::fs::metadata(&path).unwrap().len() + cut, 10_000);
 
             std::fs::write(&path, &whole).unwrap();
             let offset = flip_bit(&path, &mut rng).unwrap() as usize;

@@ -30,6 +30,9 @@ const GAP_MAX: Duration = Duration::from_secs(10);
 /// Exit codes with which a node may refuse damaged data: storage, safety.
 const REFUSALS: [i32; 2] = [6, 7];
 
+/// Logs in the data directory that an operator can't do without.
+const LOGS: [&str; 3] = ["db", "safety", "bodies"];
+
 /// Runs episodes on one network.
 #[derive(Debug)]
 pub struct Runner {
@@ -301,8 +304,8 @@ impl Runner {
         tokio::time::sleep(length).await;
     }
 
-    /// Damages the data of a killed operator. It may start with what is intact, or refuse: then it gets
-    /// the undamaged copy back.
+    /// Damages the data of a killed operator. It may start with what is intact, if nothing is missing that
+    /// it signed with, or refuse: then it gets the undamaged copy back.
     async fn damage(
         &mut self,
         node: usize,
@@ -317,7 +320,9 @@ impl Runner {
         damage::copy_directory(&data, &copy)?;
         let what = match damage {
             Damage::Tail => {
-                let path = damage::newest(&data, &["log", "seg"])?.context("no log file")?;
+                let log = LOGS[rng.random_range(0..LOGS.len())];
+                let path = damage::newest(&data.join(log), &["log", "seg"])?;
+                let path = path.with_context(|| format!("{log}: no log file"))?;
                 format!(
                     "{} bytes off {}",
                     damage::cut_tail(&path, rng)?,

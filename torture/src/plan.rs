@@ -72,7 +72,7 @@ pub enum Fault {
         /// How long.
         length: Duration,
     },
-    /// `kill -9`, bytes cut off the end of the file that was written last, restart.
+    /// `kill -9`, bytes cut off the end of what was written last to one of the logs, restart.
     CutTail {
         /// The operator.
         node: usize,

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use squad_fuzz::{Bound, bounded, damage, hostile, run};
 use squad_primitives::{Digest, Height};
 
-use super::log::Summary;
+use super::files::Summary;
 use super::record::{Place, SEGMENT_HEADER_BYTES};
 use super::{BodyLog, segment};
 use crate::body::NewBody;

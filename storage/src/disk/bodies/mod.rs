@@ -26,6 +26,8 @@
 //! 6. How far the last segment was synced is noted outside of it. A log that ends before that, or has no
 //!    such segment, is refused and left as it is.
 
+mod append;
+mod files;
 #[cfg(test)]
 mod image_tests;
 mod log;

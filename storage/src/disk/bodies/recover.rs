@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::log::{Segments, Summary};
+use super::files::{Segments, Summary};
 use super::record::SEGMENT_HEADER_BYTES;
 use super::segment;
 use crate::changes::Changes;
