@@ -1,7 +1,7 @@
 //! Damage to files, as failing disks do it.
 
 use rand::{Rng, RngExt as _};
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -81,24 +81,61 @@ pub fn cut_tail<R: Rng>(path: &Path, rng: &mut R) -> io::Result<u64> {
     Ok(cut)
 }
 
-/// Flips one bit of a file. Returns the byte's offset.
+/// A bit that was flipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bit {
+    /// Its byte.
+    pub offset: u64,
+    /// The byte as it was.
+    was: u8,
+    /// The byte as it became.
+    is: u8,
+}
+
+impl Bit {
+    /// Flips it back, if the file still has the damaged byte there.
+    ///
+    /// # Errors
+    /// If the file is there and can't be changed.
+    pub fn flip_back(&self, path: &Path) -> io::Result<()> {
+        let mut file = match OpenOptions::new().read(true).write(true).open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            file => file?,
+        };
+        if file.metadata()?.len() > self.offset && read_byte(&mut file, self.offset)? == self.is {
+            write_byte(&mut file, self.offset, self.was)?;
+        }
+        Ok(())
+    }
+}
+
+/// Flips one bit of a file.
 ///
 /// # Errors
 /// If the file is empty or can't be changed.
-pub fn flip_bit<R: Rng>(path: &Path, rng: &mut R) -> io::Result<u64> {
+pub fn flip_bit<R: Rng>(path: &Path, rng: &mut R) -> io::Result<Bit> {
     let mut file = OpenOptions::new().read(true).write(true).open(path)?;
     let length = file.metadata()?.len();
     if length == 0 {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "empty file"));
     }
     let offset = rng.random_range(0..length);
+    let was = read_byte(&mut file, offset)?;
+    let is = was ^ (1 << rng.random_range(0..8));
+    write_byte(&mut file, offset, is)?;
+    Ok(Bit { offset, was, is })
+}
+
+fn read_byte(file: &mut File, offset: u64) -> io::Result<u8> {
     let mut byte = [0];
     file.seek(SeekFrom::Start(offset))?;
     file.read_exact(&mut byte)?;
-    byte[0] ^= 1 << rng.random_range(0..8);
+    Ok(byte[0])
+}
+
+fn write_byte(file: &mut File, offset: u64, byte: u8) -> io::Result<()> {
     file.seek(SeekFrom::Start(offset))?;
-    file.write_all(&byte)?;
-    Ok(offset)
+    file.write_all(&[byte])
 }
 
 #[cfg(test)]
@@ -124,11 +161,14 @@ mod tests {
             assert_eq!(std::fs::metadata(&path).unwrap().len() + cut, 10_000);
 
             std::fs::write(&path, &whole).unwrap();
-            let offset = flip_bit(&path, &mut rng).unwrap() as usize;
+            std::fs::write(&path, &whole).unwrap();
+            let bit = flip_bit(&path, &mut rng).unwrap();
             let after = std::fs::read(&path).unwrap();
-            assert_eq!((after[offset] ^ 7).count_ones(), 1);
+            assert_eq!((after[bit.offset as usize] ^ 7).count_ones(), 1);
             let other = after.iter().enumerate().filter(|(_, byte)| **byte != 7);
             assert_eq!(other.count(), 1);
+            bit.flip_back(&path).unwrap();
+            assert_eq!(std::fs::read(&path).unwrap(), whole);
         }
     }
 

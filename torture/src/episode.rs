@@ -1,12 +1,12 @@
 //! One episode: load, a fault, its end, and the audit.
 
+use crate::broken_disk::{Damage, Flipped};
 use crate::generator::{Generator, Load, Shape};
-use crate::network::{Limits, Network};
+use crate::network::{Limits, Network, STEP_TIMEOUT};
 use crate::plan::Fault;
 use crate::probe::Probe;
+use crate::report::EpisodeReport;
 use crate::weather::Link;
-use crate::{damage, report::EpisodeReport};
-use anyhow::Context as _;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use rustix::process::Signal;
@@ -23,23 +23,21 @@ const LOAD_SECONDS: u64 = 25;
 /// Longest wait of the load for what is under way when it ends.
 const DRAIN_SECONDS: u64 = 30;
 /// Longest wait until a process that can't write, or found damage, has ended.
-const END_TIMEOUT: Duration = Duration::from_secs(12);
+pub(crate) const END_TIMEOUT: Duration = Duration::from_secs(12);
 /// Longest time without a commit while at most a third of the operators is touched. Far above what is
 /// expected (about one view timeout), so that only a stuck network fails, not a slow machine.
 const GAP_MAX: Duration = Duration::from_secs(10);
-/// Exit codes with which a node may refuse damaged data: storage, safety.
-const REFUSALS: [i32; 2] = [6, 7];
-
-/// Logs in the data directory that an operator can't do without.
-const LOGS: [&str; 3] = ["db", "safety", "bodies"];
-
 /// Runs episodes on one network.
 #[derive(Debug)]
 pub struct Runner {
-    network: Network,
+    pub(crate) network: Network,
     probe: Probe,
-    directory: PathBuf,
+    pub(crate) directory: PathBuf,
     rate: u64,
+    /// Damage that an operator runs with.
+    pub(crate) flipped: Option<Flipped>,
+    /// Longest time until all are in step after this episode's fault.
+    pub(crate) patience: Duration,
 }
 
 impl Runner {
@@ -60,6 +58,8 @@ impl Runner {
             network,
             directory: directory.to_owned(),
             rate,
+            flipped: None,
+            patience: STEP_TIMEOUT,
         })
     }
 
@@ -85,6 +85,7 @@ impl Runner {
 
         self.probe.reset();
         let before = self.probe.height();
+        self.patience = STEP_TIMEOUT;
         let mut rng = StdRng::seed_from_u64(seed ^ (number as u64).rotate_left(32));
         self.inject(fault, &mut rng, &mut report).await?;
         self.network.sky.clear();
@@ -94,13 +95,23 @@ impl Runner {
             report.violation(format!("no commit for {:?}", self.probe.longest()));
         }
 
-        match self.network.in_step().await {
+        let mut step = self.network.in_step_within(self.patience).await;
+        if self.noticed_late(&mut report)? {
+            step = self.network.in_step_within(self.patience).await;
+        }
+        match step {
             Ok(time) => report.recovery_ms = millis(time),
             Err(error) => report.violation(error.to_string()),
         }
         tokio::time::sleep(TAIL).await;
+        if self.noticed_late(&mut report)? {
+            self.network.in_step_within(self.patience).await?;
+        }
         self.audit(load, &mut report).await?;
         self.read_logs(fault, &mut report)?;
+        if self.mend()? {
+            self.network.in_step().await?;
+        }
         Ok(report)
     }
 
@@ -303,107 +314,6 @@ impl Runner {
         report.partitions += u64::from(!matches!(fault, Fault::Storm { .. }));
         tokio::time::sleep(length).await;
     }
-
-    /// Damages the data of a killed operator. It may start with what is intact, if nothing is missing that
-    /// it signed with, or refuse: then it gets the undamaged copy back.
-    async fn damage(
-        &mut self,
-        node: usize,
-        damage: Damage,
-        rng: &mut StdRng,
-        report: &mut EpisodeReport,
-    ) -> anyhow::Result<()> {
-        self.network.operators[node].kill()?;
-        report.kills += 1;
-        let data = self.network.operators[node].data();
-        let copy = self.directory.join("undamaged");
-        damage::copy_directory(&data, &copy)?;
-        let what = match damage {
-            Damage::Tail => {
-                let log = LOGS[rng.random_range(0..LOGS.len())];
-                let path = damage::newest(&data.join(log), &["log", "seg"])?;
-                let path = path.with_context(|| format!("{log}: no log file"))?;
-                format!(
-                    "{} bytes off {}",
-                    damage::cut_tail(&path, rng)?,
-                    name(&path, &data)
-                )
-            }
-            Damage::Bit => {
-                let files = damage::files(&data)?;
-                let path = &files[rng.random_range(0..files.len())];
-                format!(
-                    "byte {} of {}",
-                    damage::flip_bit(path, rng)?,
-                    name(path, &data)
-                )
-            }
-        };
-        self.network.start(node, Limits::default())?;
-        match self.network.operators[node]
-            .wait_end(END_TIMEOUT / 4)
-            .await?
-        {
-            None => report.note(format!("{what}: started")),
-            Some(status) => {
-                match status.code() {
-                    Some(code) if REFUSALS.contains(&code) => {}
-                    _ => report.violation(format!("{what}: ended with {status}")),
-                }
-                report.note(format!("{what}: refused ({status}), restored"));
-                std::fs::remove_dir_all(&data)?;
-                std::fs::rename(&copy, &data)?;
-                self.network.start(node, Limits::default())?;
-            }
-        }
-        if copy.exists() {
-            std::fs::remove_dir_all(&copy)?;
-        }
-        Ok(())
-    }
-
-    async fn disk_full(
-        &mut self,
-        node: usize,
-        file_kib: u64,
-        report: &mut EpisodeReport,
-    ) -> anyhow::Result<()> {
-        let operator = &mut self.network.operators[node];
-        operator.signal(Signal::TERM)?;
-        if operator.wait_end(END_TIMEOUT).await?.is_none() {
-            report.violation(format!("operator {node} ignores SIGTERM"));
-            operator.kill()?;
-        }
-        let limits = Limits {
-            file_kib: Some(file_kib),
-        };
-        self.network.start(node, limits)?;
-        match self.network.operators[node].wait_end(END_TIMEOUT).await? {
-            Some(status) if status.code() == Some(REFUSALS[0]) => {
-                report.note(format!("files of at most {file_kib} KiB: ended ({status})"));
-            }
-            Some(status) => report.violation(format!("full disk: ended with {status}")),
-            None => {
-                report.note(format!("files of at most {file_kib} KiB: not reached"));
-                self.network.operators[node].kill()?;
-            }
-        }
-        report.restarts += 1;
-        self.network.start(node, Limits::default())
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Damage {
-    Tail,
-    Bit,
-}
-
-fn name(path: &Path, root: &Path) -> String {
-    path.strip_prefix(root)
-        .unwrap_or(path)
-        .display()
-        .to_string()
 }
 
 fn millis(time: Duration) -> u64 {

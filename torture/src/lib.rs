@@ -19,6 +19,7 @@
 //! Besides the episodes, [`overload`] offers a network ten times what it can carry, and [`flood`] lets
 //! strangers, a broken operator and careless clients cost as much as they can.
 
+mod broken_disk;
 pub mod damage;
 pub mod episode;
 pub mod flood;

@@ -192,9 +192,17 @@ impl Network {
     /// # Errors
     /// After [`STEP_TIMEOUT`], or when an operator ends meanwhile.
     pub async fn in_step(&mut self) -> anyhow::Result<Duration> {
+        self.in_step_within(STEP_TIMEOUT).await
+    }
+
+    /// The same, within another time.
+    ///
+    /// # Errors
+    /// After `longest`, or when an operator ends meanwhile.
+    pub async fn in_step_within(&mut self, longest: Duration) -> anyhow::Result<Duration> {
         let start = Instant::now();
         let mut target = None;
-        while start.elapsed() < STEP_TIMEOUT {
+        while start.elapsed() < longest {
             let mut statuses = Vec::with_capacity(self.operators.len());
             let mut started = 0;
             for (node, operator) in self.operators.iter_mut().enumerate() {
@@ -219,7 +227,7 @@ impl Network {
             }
             tokio::time::sleep(POLL).await;
         }
-        bail!("not all operators are in step after {STEP_TIMEOUT:?}")
+        bail!("not all operators are in step after {longest:?}")
     }
 
     /// Ends all processes and waits for them: SIGTERM, and SIGKILL to those that don't listen.

@@ -192,8 +192,10 @@ pub fn name(config: &Config, genesis: &Genesis, identity: Option<&IdentityKey>) 
 }
 
 /// Ends the process because storage failed or lies: nothing that it says can be trusted any more.
-pub(crate) fn fatal(error: &dyn std::fmt::Display) -> ! {
-    tracing::error!(%error, "storage failed; the node stops");
+pub(crate) fn fatal(error: &dyn std::error::Error) -> ! {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let error = causes.map(ToString::to_string).collect::<Vec<_>>();
+    tracing::error!(error = error.join(": "), "storage failed; the node stops");
     std::process::exit(EXIT_STORAGE)
 }
 

@@ -18,6 +18,7 @@ use super::mach::{MachInput, MachMetrics, MachSender, statement_of};
 use super::metrics::PipelineMetrics;
 use super::reader::{Reader, rollup_key};
 use super::record::{DroppedTx, OrderedBlock, Place, RollupPart};
+use anyhow::anyhow;
 use squad_mach::{MachCommittee, RollupState, RollupTree};
 use squad_mempool::order::{OrderInput, RollupOrder};
 use squad_mempool::{Dedup, IdHashKey, OrderRules, Ordered, order_block};
@@ -361,10 +362,10 @@ impl Pipeline {
             .iter()
             .map(|tip| match self.reader.batch(&tip.digest) {
                 Ok(Some(batch)) => batch,
-                Ok(None) => super::fatal(&format!(
-                    "batch {} of a final block is not stored",
-                    tip.digest
-                )),
+                Ok(None) => {
+                    let missing = anyhow!("batch {} of a final block is not stored", tip.digest);
+                    super::fatal(missing.as_ref())
+                }
                 Err(error) => super::fatal(&error),
             })
             .collect();

@@ -10,6 +10,7 @@ use crate::load::{Load, QUIET, ROLLUPS};
 use crate::net::{Localnet, PATIENCE};
 use crate::watch::{Pauses, Seen, Watch};
 use rustix::process::Signal;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 const RATE: u64 = 2_000;
@@ -51,8 +52,12 @@ async fn promises(net: &Localnet) -> Vec<Vec<u8>> {
 }
 
 /// One of four operators dies under load and comes back. `choose` picks it at the moment when it is to
-/// die.
-async fn one_crashes(what: &str, choose: impl AsyncFnOnce(&Localnet) -> usize) {
+/// die; `meanwhile` happens to its home.
+async fn one_crashes(
+    what: &str,
+    choose: impl AsyncFnOnce(&Localnet) -> usize,
+    meanwhile: impl FnOnce(&Path),
+) {
     let net = Localnet::up(&[ROLLUPS]);
     let mut watch = Watch::start(&net, &[0, 1, 2, 3]);
     let load = Load::start(&net, 1, RATE, DURATION);
@@ -65,6 +70,7 @@ async fn one_crashes(what: &str, choose: impl AsyncFnOnce(&Localnet) -> usize) {
     let crash = watch.height();
     watch.busy_blocks(AFTERWARDS).await;
 
+    meanwhile(&net.node(victim).home);
     net.restart(victim);
     let back = watch.height();
     net.all_ordered((victim + 1) % 4, &promised).await;
@@ -84,10 +90,21 @@ async fn one_crashes(what: &str, choose: impl AsyncFnOnce(&Localnet) -> usize) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_operator_that_crashes_stops_nobody_and_keeps_its_promises() {
-    one_crashes("an operator that did not lead", async |net| {
-        let victim = 2;
-        while net.leader(0).await.operator_id as usize == victim {}
-        victim
+    one_crashes("an operator that did not lead", idle_operator, |_| {}).await;
+}
+
+async fn idle_operator(net: &Localnet) -> usize {
+    let victim = 2;
+    while net.leader(0).await.operator_id as usize == victim {}
+    victim
+}
+
+/// What the operator guide says of a damaged database: all of it can be made again. The audit reads every
+/// block of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_operator_without_its_database_makes_it_again_and_keeps_its_promises() {
+    one_crashes("an operator without database", idle_operator, |home| {
+        std::fs::remove_dir_all(home.join("data/db")).expect("it had one");
     })
     .await;
 }
@@ -118,7 +135,7 @@ async fn freeze_leader(net: &Localnet) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_leader_that_crashes_in_its_turn_costs_little_more_than_the_turn() {
-    one_crashes("a leader in its turn", freeze_leader).await;
+    one_crashes("a leader in its turn", freeze_leader, |_| {}).await;
 }
 
 /// Whoever was away for so long collects what it missed in several steps, and is then one of them again.

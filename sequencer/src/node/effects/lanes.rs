@@ -5,6 +5,7 @@ use crate::node::core::CoreInput;
 use crate::node::maker::Progress;
 use crate::node::stored::new_body;
 use crate::node::{EXIT_SAFETY, fatal, inbound};
+use anyhow::anyhow;
 use bytes::Bytes;
 use squad_mempool::lanes::LaneFault;
 use squad_mempool::{LaneOutput, LaneRecord, Lanes, PersistId};
@@ -83,7 +84,7 @@ impl Effects {
 
     fn store_offered(&mut self, id: PersistId) {
         let Some(batch) = self.offered.take() else {
-            fatal(&"the lanes asked to store a batch that was not offered");
+            fatal(anyhow!("the lanes asked to store a batch that was not offered").as_ref());
         };
         self.watermark.begin(id);
         self.storing = Some((id, batch));
