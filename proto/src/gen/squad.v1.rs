@@ -560,7 +560,7 @@ pub mod subscribe_blocks_response {
         Heartbeat(super::Heartbeat),
     }
 }
-/// A block, or a part of one that is larger than about 1 MiB.
+/// A block, or a part of one that is larger than about 256 KiB.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct BlockPart {
     #[prost(uint64, tag = "1")]

@@ -1,8 +1,9 @@
-//! Accepting connections up to a limit.
+//! Accepting connections up to a limit, and up to another one per address.
 //!
-//! A connection above the limit is closed at once: its client sees that and tries elsewhere, and those
+//! A connection above a limit is closed at once: its client sees that and tries elsewhere, and those
 //! who are connected keep what they have.
 
+use super::places::{Place, Places};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -32,26 +33,31 @@ pub(crate) struct Connection {
     stream: TcpStream,
     client: ClientInfo,
     _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
 
-/// A listener with a limit.
+/// A listener with limits.
 #[derive(Debug)]
 pub(crate) struct Connections {
     listener: TcpListener,
     free: Arc<Semaphore>,
+    places: Arc<Places>,
     streams_per_connection: usize,
 }
 
 impl Connections {
-    /// At most `connections_max` at once, each with at most `streams_per_connection` streams.
+    /// At most `connections_max` at once, each with at most `streams_per_connection` streams, and as many
+    /// from one address as it has places.
     pub(crate) fn new(
         listener: TcpListener,
         connections_max: usize,
+        places: Arc<Places>,
         streams_per_connection: usize,
     ) -> Self {
         Self {
             listener,
             free: Arc::new(Semaphore::new(connections_max)),
+            places,
             streams_per_connection,
         }
     }
@@ -71,6 +77,10 @@ impl Connections {
                 tracing::debug!(%remote, "connection closed: no more are allowed");
                 continue;
             };
+            let Some(place) = self.places.take(remote.ip()) else {
+                tracing::debug!(%remote, "connection closed: no more are allowed from this address");
+                continue;
+            };
             // Answers are written whole; waiting for more would only delay them.
             if stream.set_nodelay(true).is_err() {
                 continue;
@@ -82,6 +92,7 @@ impl Connections {
                     streams: Arc::new(Semaphore::new(self.streams_per_connection)),
                 },
                 _permit: permit,
+                _place: place,
             };
             return (connection, remote);
         }

@@ -9,6 +9,7 @@ use super::limits::{AddressLimits, Class, Rates};
 use super::metrics::ApiMetrics;
 use super::ordered::OrderedWaiters;
 use super::own_lane::OwnLane;
+use super::places::{Place, Places};
 use crate::config::Config;
 use crate::node::handle::NodeHandle;
 use crate::node::ingress::Ingress;
@@ -44,6 +45,7 @@ pub(crate) struct Context {
     pub(crate) shutdown: CancellationToken,
     limits: AddressLimits,
     streams: Arc<Semaphore>,
+    stream_places: Arc<Places>,
 }
 
 /// Place of an open stream in the limits; given back when dropped.
@@ -51,6 +53,7 @@ pub(crate) struct Context {
 pub(crate) struct StreamSlot {
     open: Gauge,
     _connection: OwnedSemaphorePermit,
+    _address: Place,
     _node: OwnedSemaphorePermit,
 }
 
@@ -88,6 +91,7 @@ impl Context {
             shutdown,
             limits: AddressLimits::new(rates, limits.trusted.clone(), Instant::now()),
             streams: Arc::new(Semaphore::new(limits.streams_max)),
+            stream_places: Places::new(limits.streams_per_address, limits.trusted.clone()),
         }
     }
 
@@ -173,19 +177,24 @@ impl Context {
 
     /// Counts a stream that opens.
     pub(crate) fn open_stream(&self, client: &ClientInfo) -> Result<StreamSlot, Failure> {
+        let full = |of| {
+            self.metrics.rate_limited.inc();
+            let message = format!("no more streams on this {of}");
+            Failure::new(Reason::TooManyStreams, message)
+        };
         let permit = |streams: &Arc<Semaphore>, of| {
-            Arc::clone(streams).try_acquire_owned().map_err(|_| {
-                self.metrics.rate_limited.inc();
-                let message = format!("no more streams on this {of}");
-                Failure::new(Reason::TooManyStreams, message)
-            })
+            let permit = Arc::clone(streams).try_acquire_owned();
+            permit.map_err(|_| full(of))
         };
         let connection = permit(&client.streams, "connection")?;
+        let place = self.stream_places.take(client.address);
+        let address = place.ok_or_else(|| full("address"))?;
         let node = permit(&self.streams, "node")?;
         self.metrics.streams.inc();
         Ok(StreamSlot {
             open: self.metrics.streams.clone(),
             _connection: connection,
+            _address: address,
             _node: node,
         })
     }
@@ -208,4 +217,30 @@ pub(crate) async fn blocking<T: Send + 'static>(
         .await
         // A panic has ended the process already; what is left is a runtime that stops.
         .unwrap_or_else(|_| Err(Failure::shutting_down()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::testing::TestNode;
+
+    #[tokio::test]
+    async fn one_address_can_t_take_all_streams() {
+        let node = TestNode::operator(0);
+        let ctx = node.context();
+        let connection = |host| ClientInfo {
+            address: [203, 0, 113, host].into(),
+            streams: Arc::new(Semaphore::new(64)),
+        };
+        let mut held = Vec::new();
+        for _ in 0..4 {
+            let client = connection(1);
+            held.extend((0..64).map(|_| ctx.open_stream(&client).unwrap()));
+        }
+        let failure = ctx.open_stream(&connection(1)).unwrap_err();
+        assert_eq!(failure.reason(), Reason::TooManyStreams);
+        ctx.open_stream(&connection(2)).unwrap();
+        held.pop();
+        ctx.open_stream(&connection(1)).unwrap();
+    }
 }

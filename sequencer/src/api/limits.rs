@@ -139,13 +139,12 @@ impl AddressLimits {
         cost: u32,
         now: Instant,
     ) -> Result<(), Duration> {
-        let address = address.to_canonical();
-        if address.is_loopback() || self.trusted.contains(&address) {
+        let Some(client) = client_of(address, &self.trusted) else {
             return Ok(());
-        }
+        };
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let rate = self.rates.of(class);
-        let buckets = table.of(&self.rates, network_of(address), now);
+        let buckets = table.of(&self.rates, client, now);
         buckets.0[class as usize].take(rate, cost, now)
     }
 }
@@ -165,15 +164,19 @@ impl Table {
     }
 }
 
-/// The part of an address that stands for one client.
-fn network_of(address: IpAddr) -> IpAddr {
-    match address {
+/// The part of an address that stands for one client; `None` if it is exempt from limits.
+pub(crate) fn client_of(address: IpAddr, trusted: &[IpAddr]) -> Option<IpAddr> {
+    let address = address.to_canonical();
+    if address.is_loopback() || trusted.contains(&address) {
+        return None;
+    }
+    Some(match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();
             IpAddr::from([a, b, c, d, 0, 0, 0, 0])
         }
-    }
+    })
 }
 
 /// Tokens that submitting payloads of these lengths costs.

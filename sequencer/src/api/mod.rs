@@ -36,6 +36,7 @@ mod limits;
 mod metrics;
 mod ordered;
 mod own_lane;
+mod places;
 mod proofs;
 mod status;
 #[cfg(test)]
@@ -48,6 +49,7 @@ use connections::Connections;
 use context::{Context, Shared};
 use metrics::ApiMetrics;
 use ordered::OrderedWaiters;
+use places::Places;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -184,9 +186,18 @@ impl Api {
         let grpc = Connections::new(
             self.grpc,
             self.config.grpc.connections_max,
+            Places::new(
+                self.config.grpc.connections_per_address,
+                limits.trusted.clone(),
+            ),
             limits.streams_per_connection,
         );
-        let http = Connections::new(self.http, http::CONNECTIONS_MAX, 0);
+        let http = Connections::new(
+            self.http,
+            http::CONNECTIONS_MAX,
+            Places::new(http::CONNECTIONS_PER_ADDRESS, limits.trusted.clone()),
+            0,
+        );
         let registry = self.config.metrics.enabled.then_some(self.registry);
         let stop = self.ctx.shutdown.clone();
 

@@ -109,6 +109,8 @@ section! {
         message_bytes_limit: usize = 4 * MIB;
         /// Most connections at once; 1 to 65,536.
         connections_max: usize = 1_024;
+        /// Most connections of one address at once, `limits.trusted` and loopback excepted.
+        connections_per_address: usize = 64;
     }
 }
 
@@ -131,9 +133,11 @@ section! {
         proof_per_second: u32 = 50;
         /// Open streams per connection.
         streams_per_connection: usize = 64;
-        /// Open streams of all connections together.
+        /// Open streams per address.
+        streams_per_address: usize = 256;
+        /// Open streams of all connections together. One that is not read holds up to 256 KiB.
         streams_max: usize = 4_096;
-        /// Addresses without rate limits. Loopback never has them.
+        /// Addresses without rate limits, and without limits per address. Loopback never has them.
         trusted: Vec<IpAddr> = Vec::new();
     }
 }

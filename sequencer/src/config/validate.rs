@@ -103,6 +103,12 @@ impl Check {
             64 * MIB,
         );
         self.range("grpc.connections_max", grpc.connections_max, 1, 65_536);
+        self.range(
+            "grpc.connections_per_address",
+            grpc.connections_per_address,
+            1,
+            65_536,
+        );
         if grpc.tls_cert.is_some() != grpc.tls_key.is_some() {
             self.add("grpc.tls_cert", "tls_cert and tls_key must be set together");
         }
@@ -126,6 +132,12 @@ impl Check {
             limits.streams_per_connection,
             1,
             100_000,
+        );
+        self.range(
+            "limits.streams_per_address",
+            limits.streams_per_address,
+            1,
+            1_000_000,
         );
         self.range("limits.streams_max", limits.streams_max, 1, 1_000_000);
     }

@@ -3,7 +3,7 @@
 
 use super::{Ground, Invariant};
 use crate::observe::Seen;
-use squad_primitives::{CommittedBlock, Digest, Height, Tip};
+use squad_primitives::{CommittedBlock, Digest, Height, SignedHeader, Tip};
 use std::collections::BTreeSet;
 
 #[derive(Debug, Default)]
@@ -11,9 +11,12 @@ pub(super) struct Availability {
     judged: BTreeSet<Height>,
 }
 
-fn is_held(ground: &Ground<'_>, digest: &Digest) -> bool {
+/// The header of a batch that an honest operator has on its disk. It may have come there without anybody
+/// seeing it: its owner stored it, crashed, and others have it from its answers.
+fn held<'a>(ground: &'a Ground<'_>, digest: &Digest) -> Option<&'a SignedHeader> {
     let mut honest = ground.slots.iter().filter(|slot| slot.honest);
-    honest.any(|slot| slot.disk.image.bodies.contains_key(digest))
+    let found = honest.find_map(|slot| slot.disk.image.bodies.get(digest));
+    found.map(|(batch, _)| batch.signed())
 }
 
 fn check_lane(ground: &Ground<'_>, block: &CommittedBlock, tip: &Tip) -> Result<(), String> {
@@ -27,14 +30,11 @@ fn check_lane(ground: &Ground<'_>, block: &CommittedBlock, tip: &Tip) -> Result<
     let mut digest = tip.digest;
     let mut seq = tip.seq;
     while seq > below {
-        if !is_held(ground, &digest) {
+        let Some(signed) = held(ground, &digest) else {
             return Err(format!(
                 "batch {seq} of lane {} is on no honest disk",
                 tip.lane
             ));
-        }
-        let Some(signed) = ground.facts.headers.get(&digest) else {
-            return Err(format!("batch {seq} of lane {} is unknown", tip.lane));
         };
         digest = signed.header.parent;
         seq = seq.prev();

@@ -3,14 +3,16 @@
 //!
 //! "Long enough" is two and a half times `coverage_delay` here: a proof may first be shown for another
 //! reason, is shown again for coverage after half of the delay, at most one per delay, and the delay counts
-//! from that. Exempt, as in the rule: a view after a TC, a block without room, a tip off the parent's
-//! branch or whose branch this operator can't know for want of headers, a proof of an older epoch.
+//! from that. Of a lane with very many uncommitted proofs not all are kept: for one that may have been
+//! forgotten, time also counts from the last block that moved the lane. Exempt, as in the rule: a view after
+//! a TC, a block without room, a tip off the parent's branch or whose branch this operator can't know for
+//! want of headers, a proof of an older epoch.
 
 use super::{Ground, Invariant};
 use crate::node::Packet;
 use crate::observe::Seen;
 use squad_primitives::message::{ConsensusMessage, LaneMessage};
-use squad_primitives::{BatchSeq, Block, Epoch, OperatorId, Poa, StatementKind, ViewId};
+use squad_primitives::{BatchSeq, Block, Cut, Epoch, OperatorId, Poa, StatementKind, ViewId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Proofs that one life of a node has shown: by lane, when, at what position.
@@ -18,12 +20,25 @@ use std::collections::{BTreeMap, BTreeSet};
 struct Shown {
     life: u64,
     epoch: Epoch,
-    proofs: BTreeMap<OperatorId, Vec<(u64, Poa)>>,
+    proofs: BTreeMap<OperatorId, Vec<Claim>>,
+    /// When this node voted last for a block that moved the lane.
+    moved: BTreeMap<OperatorId, u64>,
+}
+
+/// A proof that was shown.
+#[derive(Debug)]
+struct Claim {
+    since: u64,
+    poa: Poa,
+    /// Whether it lies so near to the committed tip that it is kept whatever comes.
+    near: bool,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Coverage {
     shown: BTreeMap<usize, Shown>,
+    /// Cut of the last block that each node committed.
+    committed: BTreeMap<usize, Cut>,
     /// Votes that were judged; repetitions come later than the decision.
     judged: BTreeSet<(usize, ViewId)>,
 }
@@ -37,12 +52,21 @@ const DECISION_US: u64 = 200_000;
 /// Shown proofs that are remembered per lane.
 const SHOWN_MAX: usize = 64;
 
+/// A lane has one proof per batch, and at least so many of the oldest are kept.
+const KEPT_MIN: u64 = 60;
+
 impl Coverage {
     fn shows(&mut self, ground: &Ground<'_>, slot: usize, poa: &Poa) {
+        let committed = self.committed.get(&slot);
+        let below = committed.map_or(BatchSeq::ZERO, |cut| cut.seq(poa.tip.lane));
         let shown = self.entry(ground, slot, poa.epoch);
         let proofs = shown.proofs.entry(poa.tip.lane).or_default();
-        if proofs.len() < SHOWN_MAX && !proofs.iter().any(|(_, other)| other.tip == poa.tip) {
-            proofs.push((ground.now, poa.clone()));
+        if proofs.len() < SHOWN_MAX && !proofs.iter().any(|claim| claim.poa.tip == poa.tip) {
+            proofs.push(Claim {
+                since: ground.now,
+                poa: poa.clone(),
+                near: poa.tip.seq.0 <= below.0 + KEPT_MIN,
+            });
         }
     }
 
@@ -66,6 +90,13 @@ impl Coverage {
         at: ViewId,
         block: &Block,
     ) -> Result<(), String> {
+        let Some(parent) = ground.facts.blocks.get(&block.parent.hash) else {
+            return Ok(());
+        };
+        let moved = &mut self.entry(ground, slot, at.epoch).moved;
+        for tip in block.cut.moved(&parent.cut) {
+            moved.insert(tip.lane, ground.now);
+        }
         let hash = block.hash(&ground.facts.network);
         let consecutive = ground
             .facts
@@ -75,9 +106,6 @@ impl Coverage {
         if block.at != at || !consecutive {
             return Ok(());
         }
-        let Some(parent) = ground.facts.blocks.get(&block.parent.hash) else {
-            return Ok(());
-        };
         let room = bytes_between(ground, parent, block)
             .is_some_and(|bytes| bytes + DESCENT_BYTES_MAX <= ground.facts.block_bytes_max);
         let limit = ground.facts.coverage_us * 5 / 2 + DECISION_US;
@@ -87,16 +115,18 @@ impl Coverage {
         }
         for (lane, proofs) in &mut shown.proofs {
             let below = parent.cut.seq(*lane);
-            proofs.retain(|(_, poa)| poa.tip.seq > below);
+            proofs.retain(|claim| claim.poa.tip.seq > below);
             if block.cut.seq(*lane) > below {
                 continue;
             }
-            let owed = proofs.iter().find(|(since, poa)| {
+            let moved = shown.moved.get(lane).copied().unwrap_or_default();
+            let owed = proofs.iter().find(|Claim { since, poa, near }| {
+                let since = if *near { *since } else { moved.max(*since) };
                 ground.now > since + limit
                     && descends(ground, poa, parent) == Some(true)
                     && knows_chain(ground, slot, poa, parent)
             });
-            if let Some((since, poa)) = owed {
+            if let Some(Claim { since, poa, .. }) = owed {
                 return Err(format!(
                     "votes in {at:?} without lane {lane} at {}, shown {} ms before",
                     poa.tip.seq,
@@ -164,6 +194,10 @@ impl Invariant for Coverage {
 
     fn see(&mut self, ground: &Ground<'_>, slot: usize, seen: &Seen) -> Result<(), String> {
         match seen {
+            Seen::Committed(block) => {
+                self.committed.insert(slot, block.block.cut.clone());
+                Ok(())
+            }
             Seen::Sent(None, Packet::Lane(message)) => {
                 if let LaneMessage::Poa(poa) = &**message {
                     self.shows(ground, slot, poa);

@@ -207,6 +207,19 @@ mod tests {
     }
 
     #[test]
+    fn hostile_slots() {
+        let valid = [Position(1_809, 0), Position(7, u64::MAX)].map(|p| p.encode().to_vec());
+        squad_fuzz::run("slots of a mark", |u| {
+            let input = squad_fuzz::hostile(u, &valid, squad_fuzz::damage)?;
+            let position = Position::decode(&input);
+            if let Some(position) = position {
+                assert_eq!(position.encode(), input[..USED_BYTES]);
+            }
+            Ok(position.is_some())
+        });
+    }
+
+    #[test]
     fn a_mark_that_says_nothing_is_refused() {
         let home = tempfile::tempdir().expect("temporary directory");
         std::fs::write(home.path().join("safety.synced"), [7; 1024]).expect("writable");

@@ -1,6 +1,6 @@
 //! `SubscribeBlocks`: blocks in height order, replayed from the store and joined to live.
 //!
-//! A block is one item, or several if its entries fill more than about 1 MiB; the first carries the
+//! A block is one item, or several if its entries fill more than about 256 KiB; the first carries the
 //! header. `headers_only` gives one item per block without entries; with a rollup, the header still
 //! holds the proof of its part. Items are equal on all nodes but for the header's signatures
 //! (`api::proofs`).
@@ -19,8 +19,8 @@ use squad_proto::v1;
 use squad_proto::v1::subscribe_blocks_request::From;
 use std::sync::Arc;
 
-/// Entries of one item, in bytes.
-const PART_BYTES: usize = 1 << 20;
+/// Entries of one item, in bytes: what a stream that is not read holds, and 4,096 of them together 1 GiB.
+const PART_BYTES: usize = 256 << 10;
 
 /// Source of the stream.
 #[derive(Debug)]

@@ -16,6 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Most connections at once: scrapers and probes.
 pub(super) const CONNECTIONS_MAX: usize = 128;
+/// Connections of one address at once.
+pub(super) const CONNECTIONS_PER_ADDRESS: usize = 16;
 
 /// All paths.
 fn router(ctx: Shared, registry: Option<SharedRegistry>) -> Router {
