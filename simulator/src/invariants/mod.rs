@@ -52,7 +52,8 @@ pub struct Facts {
     pub block_bytes_max: u64,
     /// Window of a lane, in batches.
     pub window_batches: u64,
-    /// Every batch header that was ever sent or stored.
+    /// Headers of batches that were sent or accepted. One whose owner crashed in between, and that others
+    /// know from answers about headers, is missing.
     pub headers: BTreeMap<Digest, SignedHeader>,
     /// Every block that was ever proposed or committed.
     pub blocks: BTreeMap<Digest, Block>,
