@@ -13,7 +13,8 @@ const COLOURS: [&str; 2] = ["#1f6fb2", "#c0562b"];
 pub fn latency(lines: &[(String, Vec<Measured>)]) -> String {
     let all = || lines.iter().flat_map(|(_, points)| points);
     let widest = all().map(|point| point.members).max().unwrap_or(1) as f64;
-    let highest = all().map(|point| point.p99_ms).max().unwrap_or(1) as f64 * 1.1;
+    // Room above the lines for their names.
+    let highest = all().map(|point| point.p99_ms).max().unwrap_or(1) as f64 * 1.35;
     let x = |members: usize| LEFT + members as f64 / widest * (WIDTH - LEFT - 20.0);
     let y = |ms: f64| HEIGHT - BOTTOM - ms / highest * (HEIGHT - BOTTOM - 20.0);
     let mut svg = format!(
