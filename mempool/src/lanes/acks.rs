@@ -94,7 +94,9 @@ impl Lanes {
         let Some(lane) = self.lanes.get_mut(&tip.lane) else {
             return;
         };
+        // Below these another branch may have been acknowledged.
         let from = lane.acked_durable.seq.max(lane.committed.seq);
+        let from = from.max(lane.recovered);
         if tip.seq <= lane.acked_durable.seq {
             return;
         }

@@ -79,6 +79,9 @@ pub(super) struct Lane {
     /// After a restart: the record is there, but not all bodies up to it. They are collected again, and
     /// acknowledged when they are there.
     pub(super) record_ahead: bool,
+    /// Position of the record that was there after a restart. Records replace each other: what was
+    /// acknowledged below it, perhaps on a branch that commits passed over since, is forgotten.
+    pub(super) recovered: BatchSeq,
     /// Highest batch whose record and bodies are durable; this, and nothing that was only committed, may
     /// be acknowledged again.
     pub(super) acked_durable: Tip,
@@ -114,6 +117,7 @@ impl Lane {
             trunk: Trunk::new(&base),
             acked: start(owner),
             record_ahead: false,
+            recovered: BatchSeq::ZERO,
             acked_durable: start(owner),
             proofs: BTreeMap::new(),
             orphans: BTreeMap::new(),

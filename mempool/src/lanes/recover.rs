@@ -103,6 +103,7 @@ impl Lanes {
                 && acked.seq > lane.acked.seq
             {
                 lane.acked = acked;
+                lane.recovered = acked.seq;
                 // Bodies and records may lie in different files, so the record may be ahead.
                 if acked.seq > lane.base.seq {
                     lane.record_ahead = lane.chain(&acked, &lane.base).is_err();

@@ -125,6 +125,37 @@ fn positions_up_to_the_record_stay_closed_until_the_other_branch_is_committed_pa
     assert_eq!(acked.last(), Some(&tip(&other[3])));
 }
 
+/// The record of an acknowledgement replaces the one before, which may have been for another branch: of what
+/// lies below its record, an operator that was restarted knows no more what it acknowledged.
+#[test]
+fn nothing_below_the_record_is_acked_after_a_restart() {
+    let mut held = chain(1, 3, 100);
+    let parent = tip(&held[2]);
+    let [mine, other] = [1, 2].map(|salt| batch(1, Some(parent), salt, 100));
+    let next = batch(1, Some(tip(&other)), 3, 100);
+    let mut alone = Alone::new(0, &[1; 4]);
+    held.push(mine);
+    let acked: Vec<_> = held
+        .iter()
+        .flat_map(|signed| acks_in(&alone.receive(0, 1, *signed)))
+        .map(|ack| ack.tip)
+        .collect();
+    assert!(acked.contains(&tip(&mine)));
+    let (height, cut) = (Height(1), Cut::new(vec![tip(&other)]));
+    alone.step(1, LaneInput::Committed { height, cut });
+    let acks = acks_in(&alone.receive(2, 1, next));
+    assert_eq!(acks.last().map(|ack| ack.tip), Some(tip(&next)));
+
+    // It crashes before it has the committed batch, and so without having processed the block.
+    held.push(next);
+    let mut restarted = alone_with(recovered(&next, &held));
+    let (tips, proposer) = (vec![tip(&other)], id(2));
+    restarted.step(3, LaneInput::Missing { tips, proposer });
+    let acks = acks_in(&restarted.receive(4, 1, other));
+    let acked: Vec<_> = acks.iter().map(|ack| ack.tip).collect();
+    assert_eq!(acked, [tip(&next)]);
+}
+
 #[test]
 fn a_block_on_the_other_branch_is_fetched_and_becomes_ready() {
     let (mine, other) = (batch(1, None, 1, 100), batch(1, None, 2, 100));
